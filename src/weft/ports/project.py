@@ -63,8 +63,8 @@ class ProjectFiles(Protocol):
         ...
 
     def create(
-        self, name: str, *, type: str = "python", description: str | None = None
-    ) -> PipelineUuid:  # noqa: A002
+        self, name: str, *, pipeline_type: str = "python", description: str | None = None
+    ) -> PipelineUuid:
         """Make an empty pipeline; its uuid is the slug of `name`. Raises `Conflict`."""
         ...
 
