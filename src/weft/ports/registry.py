@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from weft.core.errors import Conflict, NotFound
@@ -35,6 +35,10 @@ class Registry(Generic[T]):
                 )
             self._made[name] = self._loaders[name]()
         return self._made[name]
+
+    def made(self) -> Mapping[str, T]:
+        """Return the plugins that were asked for so far."""
+        return dict(self._made)
 
     def __contains__(self, name: str) -> bool:
         return name in self._loaders
