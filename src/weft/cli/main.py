@@ -27,7 +27,8 @@ Examples:
 """
 
 
-def _root() -> LazyGroup:
+def root() -> LazyGroup:
+    """Return the command with all of its commands, none of them imported yet."""
     group = LazyGroup(
         package="weft.cli.commands",
         folder=os.path.join(os.path.dirname(__file__), "commands"),  # noqa: PTH118, PTH120
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str], *, debug: bool) -> int:
     try:
-        result = _root().main(arguments, prog_name="weft", standalone_mode=False)
+        result = root().main(arguments, prog_name="weft", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
