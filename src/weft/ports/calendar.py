@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Protocol
+from weft.core.calendar import CronCalendar, CronFactory
 
-
-class CronCalendar(Protocol):
-    """Fire times of one expression in one time zone; aware times in, UTC out."""
-
-    def after(self, at: datetime) -> Iterator[datetime]:
-        """Yield the fire times strictly after `at`, ascending."""
-        ...
-
-    def before(self, at: datetime) -> Iterator[datetime]:
-        """Yield the fire times strictly before `at`, descending."""
-        ...
+__all__ = ["CronCalendar", "CronFactory"]
