@@ -76,7 +76,7 @@ class Graph:
         try:
             TopologicalSorter(self.upstream).prepare()
         except CycleError as error:
-            cycle = " --> ".join(reversed(error.args[1]))
+            cycle = " --> ".join(error.args[1])
             raise BrokenPipeline(
                 f"the blocks wait for each other: {cycle}",
                 hint="Remove one of these connections.",

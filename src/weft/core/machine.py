@@ -296,6 +296,11 @@ class _Draft:
         old = self.blocks
         self.blocks = {uuid: old.get(uuid, BlockRun()) for uuid in asked.graph.upstream}
         again = self._again(asked)
+        if not again:
+            raise IllegalMove(
+                "there is nothing to retry: every block completed",
+                hint="Name the block to run again from.",
+            )
         self.run = replace(
             self.run,
             graph=asked.graph,
