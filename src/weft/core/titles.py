@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_FIRST = (
+_FIRST_WORDS = (
     "amber ample autumn balmy bold breezy bright brisk broad calm candid clear clever "
     "coastal cosy crimson crisp curious dappled daring deep distant eager early easy "
     "emerald evening fair fleet fond fresh frosty gentle gilded glad glassy golden graceful "
@@ -12,9 +12,9 @@ _FIRST = (
     "scarlet serene shady shining silent silver simple slow smooth snowy solar southern "
     "spry stately steady still subtle summer sunny swift tall tender tidy tranquil upland "
     "velvet violet vivid warm wandering western wild windy winter wise woven young "
-).split()
+)
 
-_SECOND = (
+_SECOND_WORDS = (
     "acorn alder anchor apple arbor aspen badger bay beacon bear birch blossom breeze "
     "bridge brook canyon cedar cliff clover cloud comet coral cove crane creek crystal "
     "current dawn delta dew dune eagle elm ember falcon fern field finch fjord forest "
@@ -24,7 +24,9 @@ _SECOND = (
     "pebble pine plain pond poplar prairie quartz raven reef ridge river robin sail sea "
     "shore sky slope snowflake sparrow spring spruce star stone stream summit sunrise "
     "swallow thicket thistle tide trail tulip valley wave willow wind wood wren "
-).split()
+)
+
+_FIRST, _SECOND = _FIRST_WORDS.split(), _SECOND_WORDS.split()
 
 COUNT = len(_FIRST) * len(_SECOND)
 """How many names there are."""
