@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from weft.core.json import Json
+from weft.core.states import Cause
 from weft.wire.envelope import Envelope
 
 
@@ -24,6 +26,8 @@ class Task:
     logger: logging.Logger
     context: dict[str, Any]
     ask: Callable[..., Json]
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the attempt is told to end: whatever waits, waits on this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,13 @@ class BlockFailed(Exception):
     in it; `final` says that another try cannot help.
     """
 
-    def __init__(self, error: Mapping[str, Json], *, final: bool = False) -> None:
+    def __init__(
+        self, error: Mapping[str, Json], *, final: bool = False, cause: Cause = Cause.USER
+    ) -> None:
         super().__init__(str(error.get("error", "")))
         self.error = error
         self.final = final
+        self.cause = cause
 
 
 class Language(Protocol):

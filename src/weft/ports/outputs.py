@@ -25,6 +25,17 @@ class Preview:
     value: Json = None
 
 
+class CannotKeep(Exception):
+    """A format looked closer and cannot keep the value faithfully; the next one is asked.
+
+    With `final` no format can, and the message says why and what to return instead.
+    """
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
 class Format(Protocol):
     """A way to keep one kind of value in one file. Plugin group `weft.formats`."""
 
@@ -41,7 +52,10 @@ class Format(Protocol):
         ...
 
     def dump(self, value: object, path: Path) -> dict[str, Any]:
-        """Write `value` to `path`; return `kind`, and `rows`, `schema`, `sample` where meant."""
+        """Write `value` to `path`; return `kind`, and `rows`, `schema`, `sample` where meant.
+
+        Raises `CannotKeep`; whatever it wrote until then is not looked at.
+        """
         ...
 
     def load(self, path: Path, kind: str) -> object:
