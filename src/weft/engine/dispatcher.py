@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 from weft.core import admission, params
 from weft.core.artifact import Output
+from weft.core.calendar import CronFactory
 from weft.core.effects import Dispatch
+from weft.core.errors import Invalid
 from weft.core.events import Admitted, Began
 from weft.core.ids import BlockUuid, ProjectId, RunId, ScheduleId
+from weft.core.interval import Interval
 from weft.core.json import JsonMap
+from weft.core.schedule import parse_schedule
 from weft.core.states import RunStatus
 from weft.engine.draft import Draft, live_blocks
 from weft.engine.held import Held
@@ -37,6 +41,7 @@ class Dispatcher:
     memory_limit: int | None
     preload: tuple[str, ...]
     fsync: bool
+    cron: CronFactory
 
     def begin(self, drafts: Iterable[Draft], limits: LimitStore) -> None:
         """Let waiting runs begin, as far as the limits of pipelines and triggers allow."""
@@ -85,7 +90,12 @@ class Dispatcher:
         ups = run.graph.upstream[effect.block]
         block_run = held.ids[effect.block]
         log_path = self.logs.path(held.id, block_run, effect.attempt)
-        variables = params.run_variables(held.spec.variables, held.schedule, held.record)
+        variables = params.run_variables(
+            pipeline_variables=held.spec.variables,
+            schedule=held.schedule,
+            run=held.record,
+            interval=self._interval(held),
+        )
         folder = f"{held.id}.{effect.attempt}"
         envelope = Envelope(
             token=self.new_token(),
@@ -130,6 +140,16 @@ class Dispatcher:
             inputs=tuple((up, run.blocks[up].attempt) for up in ups),
         )
         return attempt, job
+
+    def _interval(self, held: Held) -> Interval | None:
+        """Return the interval of the run's trigger, if it is one of time and makes sense."""
+        schedule = held.schedule
+        if schedule is None or schedule.schedule_type != "time" or not schedule.schedule_interval:
+            return None
+        try:
+            return parse_schedule(schedule, self.cron)[1]
+        except Invalid:
+            return None  # changed since to something that makes no sense; the run goes on
 
 
 def _within_limits(bound: Sequence[Draft], limits: LimitStore) -> frozenset[RunId]:

@@ -19,9 +19,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
-from zoneinfo import ZoneInfo
 
-from weft.core.calendar import CronCalendar
+from weft.core.calendar import CronFactory
 from weft.core.effects import Announce, Dispatch, Effect, Stop
 from weft.core.errors import Unavailable
 from weft.core.events import CancelAsked, Woke
@@ -64,7 +63,7 @@ class World:
     executors: Registry[Executor]
     signals: Signals
     clock: Clock
-    cron: Callable[[str, ZoneInfo], CronCalendar]
+    cron: CronFactory
     channels: Collection[Channel]
     exclusive: bool
 

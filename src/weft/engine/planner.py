@@ -14,10 +14,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from weft.core import schedule as times
-from weft.core.calendar import CronCalendar
+from weft.core.calendar import CronFactory
 from weft.core.errors import WeftError
 from weft.core.ids import ProjectId, RunId, ScheduleId
 from weft.core.records import PipelineSchedule
@@ -42,7 +41,7 @@ class Planner:
     def __init__(
         self,
         served: Mapping[ProjectId, ServedProject],
-        cron: Callable[[str, ZoneInfo], CronCalendar],
+        cron: CronFactory,
     ) -> None:
         self._served = served
         self._cron = cron
@@ -94,11 +93,11 @@ class Planner:
             watched.fired = unit.schedules.fired([schedule.id])[schedule.id]
             due = times.due(
                 schedule,
-                fired_count=watched.fired.count,
+                self._cron,
+                now=now,
+                count=watched.fired.count,
                 last_execution_date=watched.fired.last_execution_date,
                 last_status=watched.fired.last_status,
-                now=now,
-                cron=self._cron,
             )
             new = self._describe(schedule, unit) if due.fires else None
         except WeftError as error:
@@ -111,7 +110,7 @@ class Planner:
             log.warning("schedule", extra={"schedule": schedule.name, "note": note})
         if new is None:
             return ()
-        made = [unit.runs.create(new(f.execution_date, f.fire_key, me)) for f in due.fires]
+        made = [unit.runs.create(new(f.execution_date, f.key, me)) for f in due.fires]
         return [run_id for run_id, is_new in made if is_new]
 
     def _describe(

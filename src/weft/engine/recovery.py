@@ -43,7 +43,7 @@ class Recovery:
             code=code,
             served=self._served[stored.run.project_id],
             schedule=_schedule(unit, stored.run.schedule_id),
-            partition=params.partition(stored.run),
+            partition=params.run_partition(stored.run),
             ids={block.block_uuid: block.id for block in stored.blocks},
             outputs=outputs,
         )
