@@ -94,6 +94,8 @@ class Settings:
     ignored: Mapping[str, str] = field(default_factory=dict)
     """Variables of Mage that were seen and not used, with the reason."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The whole environment, for the projects' own `env_var`."""
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -174,6 +176,7 @@ def read_settings(
         remote_outputs=remote,
         ignored=ignored,
         origins=dict(source.origins),
+        environment=dict(source.environment),
     )
 
 
@@ -234,7 +237,7 @@ class _Source:
     def text(self, name: str, default: str) -> str:
         known = self._known[name]
         if name in self.flags:
-            return self._from(f"flag --{name.replace('_', '-')}", name, self.flags[name])
+            return self._from("command line", name, self.flags[name])
         for variable in (known.variable, known.mage_variable):
             if variable and self.environment.get(variable):
                 return self._from(f"environment {variable}", name, self.environment[variable])

@@ -1,0 +1,206 @@
+"""Puts everything together from the settings: the one file that knows all adapters."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum, auto
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from weft import __version__
+from weft.app.clock import SystemClock
+from weft.app.datadir import DataDir
+from weft.app.logfiles import LogFiles
+from weft.app.settings import Settings
+from weft.artifacts.preview import OutputFiles
+from weft.core.errors import NotFound
+from weft.core.ids import EngineId, RunId
+from weft.core.json import Json, JsonMap
+from weft.engine.dispatcher import Dispatcher
+from weft.engine.held import ServedProject
+from weft.engine.loop import Engine, World
+from weft.executors.process import ProcessExecutor
+from weft.plugins import discover
+from weft.ports.channels import Channel
+from weft.ports.executor import Executor
+from weft.ports.project import ProjectSettings
+from weft.ports.registry import Registry
+from weft.ports.signals import Signals
+from weft.project.files import ProjectFolder
+from weft.services.context import Context
+from weft.signals.local import LocalSignals
+from weft.signals.postgres import PostgresSignals
+from weft.signals.sqlite import SqliteSignals
+from weft.store import open_store
+from weft.triggers.cron import cron_calendar
+
+DATA_LIBRARIES = ("pandas", "pyarrow", "polars")
+LOCAL_EXECUTOR = "local_python"
+SCHEMA_KEY = "weft_schema"
+
+
+class Company(Enum):
+    """Who else works on the same database, as far as hearing of news goes."""
+
+    ALONE = auto()
+    """Server and engine in one process: they tell each other directly."""
+    APART = auto()
+    """Server, engine or command in processes of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """One project, opened: everything that server, engine and commands are made of."""
+
+    settings: Settings
+    data: DataDir
+    context: Context
+    project_settings: ProjectSettings
+    outputs_root: Path
+
+
+@contextmanager
+def open_house(settings: Settings, company: Company) -> Iterator[House]:
+    """Open the project's files and database; close the database at the end.
+
+    Makes the data directory and, on SQLite, brings the database up to date. Raises
+    whatever is wrong with the project's settings, the database or its version.
+    """
+    data = DataDir(settings.data_dir)
+    data.make()
+    files = ProjectFolder(
+        settings.project_dir, environment=settings.environment, clock=SystemClock()
+    )
+    project_settings = files.settings()
+    outputs_root = settings.outputs_root(project_settings.variables_dir)
+    with ExitStack() as stack:
+        store = open_store(settings.database_url)
+        stack.callback(store.close)
+        signals = signals_for(settings, company)
+        stack.callback(signals.close)
+        with store.write() as unit:
+            project = unit.catalog.project(
+                path=str(settings.project_dir), uuid=project_settings.uuid
+            )
+        context = Context(
+            store=store,
+            files=files,
+            project=project,
+            signals=signals,
+            clock=SystemClock(),
+            outputs=OutputFiles(),
+            logs=LogFiles(data.logs),
+            new_token=new_token,
+            pick=secrets.randbelow,
+            cron=cron_calendar,
+            outputs_dir=str(outputs_root),
+        )
+        yield House(settings, data, context, project_settings, outputs_root)
+
+
+def signals_for(settings: Settings, company: Company) -> Signals:
+    """Return the way of telling news that fits the database and who shares it."""
+    path = settings.sqlite_path
+    if path is None:
+        url, schema = _plain_url(settings.database_url)
+        return PostgresSignals(url, channel=schema)
+    return LocalSignals() if company is Company.ALONE else SqliteSignals(path)
+
+
+def make_engine(
+    house: House,
+    *,
+    engine_id: EngineId,
+    on_death: Callable[[str], None],
+    claim: bool = True,
+) -> Engine:
+    """Return an engine over the house's project, enlisted and not yet started.
+
+    With `claim=False` it takes up only what `Engine.own` names.
+    """
+    context, settings = house.context, house.settings
+    preload = _preload(settings)
+    executors: Registry[Executor] = Registry("executors")
+    executors.offer(
+        LOCAL_EXECUTOR,
+        lambda: ProcessExecutor(_refuse, ttl=settings.lease_ttl, preload=preload),
+    )
+    return Engine(
+        World(
+            store=context.store,
+            executors=executors,
+            signals=context.signals,
+            clock=context.clock,
+            cron=cron_calendar,
+            channels=_channels(),
+            exclusive=settings.sqlite_path is not None,
+        ),
+        engine_id=engine_id,
+        projects=[
+            ServedProject(
+                context.project, context.files, house.project_settings, house.outputs_root
+            )
+        ],
+        dispatcher=Dispatcher(
+            logs=context.logs,
+            environment=_fingerprint(),
+            new_token=new_token,
+            memory_limit=None,
+            preload=preload,
+            fsync=True,
+        ),
+        on_death=on_death,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        ttl=timedelta(seconds=settings.lease_ttl),
+        claim=claim,
+    )
+
+
+def engine_id(data: DataDir) -> EngineId:
+    """Return the name of this data directory's engine."""
+    return data.engine_id(lambda: f"engine-{secrets.token_hex(4)}")
+
+
+def new_token() -> str:
+    """Return 32 hex digits that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def _refuse(_run: RunId, name: str, _arguments: JsonMap) -> Json:
+    """Answer a block's question: there is none yet that the engine knows."""
+    raise NotFound(f"the engine knows no question named {name!r}")
+
+
+def _plain_url(url: str) -> tuple[str, str]:
+    """Return a URL for the driver, and the schema that it named for us."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    schema = query.pop(SCHEMA_KEY, "weft")
+    return urlunsplit(parts._replace(query=urlencode(query))), schema
+
+
+def _preload(settings: Settings) -> tuple[str, ...]:
+    if settings.preload is not None:
+        return settings.preload
+    return tuple(name for name in DATA_LIBRARIES if importlib.util.find_spec(name) is not None)
+
+
+def _channels() -> tuple[Channel, ...]:
+    found = discover("channels")
+    return tuple(found.get(name) for name in found)
+
+
+def _fingerprint() -> str:
+    """Return what an attempt's result may depend on beside its code, shortened."""
+    parts = [__version__, platform.python_version(), platform.platform(), socket.gethostname()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,31 @@
+"""Serve a project: API and engine in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from weft.cli.desk import Desk, at_a_desk, examples
+from weft.cli.serving import announce_and_serve
+
+
+@click.command(
+    epilog=examples(
+        "weft start",
+        "weft start my_project --port 6790",
+        "WEFT_DATABASE_URL=postgresql://me@db/weft weft start my_project",
+    )
+)
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.option("--host", help="Address to listen on; default: 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; default: 6789.")
+@at_a_desk
+def command(desk: Desk, directory: Path | None, host: str | None, port: int | None) -> None:
+    """Serve a project: API and engine in one process.
+
+    Ctrl-C (or SIGTERM) drains: no new block starts, running ones get a grace period
+    and are then handed back. A second Ctrl-C ends at once; nothing is lost either way.
+    """
+    settings = desk.settings(project_dir=directory, host=host, port=port)
+    announce_and_serve(desk, settings, with_engine=True)
