@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from weft.core.errors import Conflict, Unavailable
@@ -30,15 +30,16 @@ class _Running:
     job: Job
     report: Reporter
     started_at: datetime | None = None
-    stopped: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 class InlineExecutor:
     """Runs attempts in threads of this process, at most `threads` at a time.
 
-    `execute(envelope, ask=...)` carries an envelope out. Nothing can be forced here:
-    an attempt that was told to stop is reported `Stopped` once it has ended by itself
-    (its next question is refused), timeouts and memory limits are not enforced.
+    `execute(envelope, ask=..., stopping=...)` carries an envelope out. Nothing can be
+    forced here: an attempt that was told to stop sees `stopping` set and its questions
+    refused, and is reported `Stopped` once it has ended by itself. Timeouts and memory
+    limits are not enforced.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class InlineExecutor:
             running = self._running.get(job_id)
             if running is None:
                 return
-            running.stopped = True
+            running.stopping.set()
             began = running.started_at is not None
         if not began:
             self._finish(running, _stopped(running))
@@ -112,7 +113,7 @@ class InlineExecutor:
     def _work(self) -> None:
         while (running := self._queue.get()) is not None:
             with self._changed:
-                if running.stopped or self._running.get(running.job.id) is not running:
+                if running.stopping.is_set() or self._running.get(running.job.id) is not running:
                     continue
                 running.started_at = _now()
             self._carry_out(running)
@@ -123,16 +124,16 @@ class InlineExecutor:
         _tell(running, Report(running.job.run_id, event, Outcome(started_at=running.started_at)))
 
         def ask(name: str, **arguments: Json) -> Json:
-            if running.stopped:
+            if running.stopping.is_set():
                 raise Unavailable("the attempt was told to stop")
             return self._answer(running.job.run_id, name, arguments)
 
         result: Result
         try:
-            result = self._execute(envelope, ask=ask)
+            result = self._execute(envelope, ask=ask, stopping=running.stopping)
         except BaseException as error:  # noqa: BLE001  whatever a block raises, SystemExit too, is its result
             result = raised(error)
-        if running.stopped:
+        if running.stopping.is_set():
             self._finish(running, _stopped(running))
             return
         ended = event_of(result, block=envelope.block_uuid, attempt=envelope.attempt)

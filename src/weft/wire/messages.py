@@ -24,12 +24,11 @@ from weft.wire.result import Completed, Errored, Result
 class Welcome(msgspec.Struct, tag="welcome", frozen=True):
     """Engine to zygote, before all else: how to live.
 
-    `silence` is how many seconds without a beat prove the engine dead; `execute` names
-    the function that carries out an envelope, as `module:function`.
+    `silence` is how many seconds without a beat prove the engine dead; `preload` names
+    modules to import before the first fork.
     """
 
     silence: float
-    execute: str
     preload: tuple[str, ...] = ()
     max_children: int = 256
     beat_at: float = 0.0

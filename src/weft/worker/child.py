@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -21,8 +21,8 @@ from weft.wire.ending import raised
 from weft.wire.envelope import Envelope
 from weft.wire.frames import Frames, encode
 from weft.wire.messages import Answered, Asked, Message, Refusal, Reported
-from weft.wire.result import Completed, Errored, Result
-from weft.worker import kernel
+from weft.wire.result import Completed, Result
+from weft.worker import kernel, runtime
 
 OOM_SCORE = 500
 _CHUNK = 1 << 16
@@ -43,13 +43,13 @@ class Birth:
     open_files: tuple[int, int]
 
 
-def live(birth: Birth, execute: Callable[..., object]) -> NoReturn:
+def live(birth: Birth) -> NoReturn:
     """Carry out the attempt in this freshly forked process, report, and exit."""
     code = 70
     try:
         _settle(birth)
         channel = _Channel(birth)
-        result = _carry_out(birth.envelope, execute, channel)
+        result = _carry_out(birth.envelope, channel)
         if channel.is_mine():
             _flush()
             channel.report(result)
@@ -90,7 +90,7 @@ def _settle(birth: Birth) -> None:
         numpy_random.seed()
 
 
-def _carry_out(envelope: Envelope, execute: Callable[..., object], channel: _Channel) -> Result:
+def _carry_out(envelope: Envelope, channel: _Channel) -> Result:
     try:
         os.chdir(envelope.project_path)
     except OSError as error:
@@ -98,12 +98,9 @@ def _carry_out(envelope: Envelope, execute: Callable[..., object], channel: _Cha
     if envelope.memory_limit is not None:
         kernel.limit_memory(envelope.memory_limit)
     try:
-        result = execute(envelope, ask=channel.ask)
+        return runtime.execute(envelope, ask=channel.ask)
     except BaseException as error:  # noqa: BLE001  whatever a block raises, SystemExit too, is its result
         return raised(error)
-    if not isinstance(result, Completed | Errored):
-        raise TypeError(f"execute returned {type(result).__name__}, not a result")
-    return result
 
 
 def _flush() -> None:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from weft.worker import runtime
+
 _SINGLE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _LOOK = 0.2
 
@@ -21,32 +23,30 @@ _LOOK = 0.2
 class Preloaded:
     """What was imported. `environment` holds the values that children must get back."""
 
-    execute: Callable[..., object]
     environment: Mapping[str, str | None]
     notes: tuple[str, ...]
     seconds: float
 
 
-def preload(names: Sequence[str], *, execute: str, watch: Callable[[], None]) -> Preloaded:
-    """Import the function `execute` (`module:function`) and the modules in `names`.
+def preload(names: Sequence[str], *, watch: Callable[[], None]) -> Preloaded:
+    """Load the runtime with its plugins, and the modules in `names`.
 
-    Nothing is called, because a library that was used may hang after a fork. Missing
-    modules are passed over; broken ones are noted. `watch` is called again and again
-    meanwhile, from a signal handler, and may end the process.
+    Nothing in those modules is called, because a library that was used may hang after a
+    fork. Missing ones are passed over; broken ones are noted. `watch` is called again and
+    again meanwhile, from a signal handler, and may end the process.
     """
     began = time.monotonic()
     before = {name: os.environ.get(name) for name in _SINGLE}
     os.environ.update(_SINGLE)
     with _watched(watch):
-        module, _, function = execute.partition(":")
-        carry_out = getattr(importlib.import_module(module), function)
+        runtime.warm()
         notes = [note for name in names if (note := _load(name))]
     if threading.active_count() > 1:
         running = ", ".join(sorted(t.name for t in threading.enumerate()[1:]))
         notes.append(f"an import started threads, which makes forking unsafe: {running}")
     gc.collect()
     gc.freeze()
-    return Preloaded(carry_out, before, tuple(notes), time.monotonic() - began)
+    return Preloaded(before, tuple(notes), time.monotonic() - began)
 
 
 def _load(name: str) -> str | None:

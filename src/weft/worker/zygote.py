@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import selectors
 import signal
 import socket
-import sys
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, NoReturn
+from typing import Literal
 
 from weft.core.errors import Invalid
 from weft.core.states import Cause
@@ -40,14 +38,12 @@ from weft.wire.messages import (
 )
 from weft.worker import kernel
 from weft.worker.attempt import Attempt
-from weft.worker.capture import Capture
-from weft.worker.child import Birth, live
 from weft.worker.link import EngineGone, Link
+from weft.worker.nest import Nest
 from weft.worker.preload import Preloaded, preload
 from weft.worker.verdict import Order
 
 _LAST_WORDS = 1.0
-_FDS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 
 
 def serve(fd: int, *, proof_fd: int, parent: int) -> int:
@@ -70,9 +66,7 @@ def serve(fd: int, *, proof_fd: int, parent: int) -> int:
             link.send(Goodbye(_stranger(welcome.protocol)))
             return 1
         link.last_beat = welcome.beat_at
-        preloaded = preload(
-            welcome.preload, execute=welcome.execute, watch=lambda: _watch(link, welcome.silence)
-        )
+        preloaded = preload(welcome.preload, watch=lambda: _watch(link, welcome.silence))
         link.send(Ready(preloaded.seconds, preloaded.notes))
         return Zygote(link, welcome, preloaded, proof_fd=proof_fd).run()
     except EngineGone:
@@ -104,18 +98,13 @@ class Zygote:
     ) -> None:
         self._link = link
         self._welcome = welcome
-        self._preloaded = preloaded
-        self._born_with = kernel.own_resident()
+        self._nest = Nest(link.fileno(), proof_fd=proof_fd, environment=preloaded.environment)
         self._oom_kills = kernel.oom_kills()
         self._attempts: dict[str, Attempt] = {}
         self._waiting: deque[Submit] = deque()
         self._leaving: Goodbye | None = None
         self._silent = False
         self._rung = False
-        self._pid = os.getpid()
-        # Libraries may keep descriptors of their own, which children need too.
-        self._keep = _open_descriptors() - {link.fileno()} | {proof_fd}
-        self._open_files = _open_many_files()
         self._selector = selectors.DefaultSelector()
         self._bell, ringer = socket.socketpair()
         self._ringer = ringer
@@ -227,62 +216,19 @@ class Zygote:
             attempt.end(Order.STOP)
 
     def _fork(self, submit: Submit) -> None:
-        ends: list[int] = []
         try:
-            ours, theirs = socket.socketpair()
-            ends += [ours.detach(), theirs.detach(), *os.pipe()]
-            ends += os.pipe()
-            pid = os.fork()
+            attempt = self._nest.hatch(submit)
         except OSError as error:
-            for fd in ends:
-                os.close(fd)
             self._tell_unborn(submit, "lost", Cause.LOST, f"the zygote could not fork: {error}")
             return
-        channel, childs, out, childs_out, err, childs_err = ends
-        if pid == 0:
-            try:
-                self._be_child(submit, channel=childs, stdout=childs_out, stderr=childs_err)
-            finally:
-                os._exit(1)
-        for fd in (childs, childs_out, childs_err):
-            os.close(fd)
-        now = time.monotonic()
-        envelope = submit.envelope
-        attempt = Attempt(
-            submit.id,
-            envelope,
-            pid,
-            channel,
-            out,
-            err,
-            Capture(envelope.log_path, envelope.tags),
-            self._born_with,
-            deadline=None if envelope.timeout is None else now + envelope.timeout,
-        )
         self._attempts[submit.id] = attempt
         for fd, react in (
-            (channel, self._on_channel(attempt)),
-            (out, self._on_output(attempt, out, "stdout")),
-            (err, self._on_output(attempt, err, "stderr")),
+            (attempt.channel, self._on_channel(attempt)),
+            (attempt.stdout, self._on_output(attempt, attempt.stdout, "stdout")),
+            (attempt.stderr, self._on_output(attempt, attempt.stderr, "stderr")),
         ):
-            os.set_blocking(fd, False)
             self._selector.register(fd, selectors.EVENT_READ, react)
-        self._tell(Started(submit.id, envelope.token, pid, time.time()))
-
-    def _be_child(self, submit: Submit, *, channel: int, stdout: int, stderr: int) -> NoReturn:
-        mine = self._keep | {0, 1, 2, channel, stdout, stderr}
-        birth = Birth(
-            job_id=submit.id,
-            envelope=submit.envelope,
-            zygote=self._pid,
-            channel=channel,
-            stdout=stdout,
-            stderr=stderr,
-            close=[fd for fd in _open_descriptors() if fd not in mine],
-            environment=self._preloaded.environment,
-            open_files=self._open_files,
-        )
-        live(birth, self._preloaded.execute)
+        self._tell(Started(submit.id, attempt.envelope.token, attempt.pid, time.time()))
 
     def _on_channel(self, attempt: Attempt) -> Callable[[int], None]:
         def react(mask: int) -> None:
@@ -410,20 +356,3 @@ def _kill_children() -> None:
     for pid in kernel.children():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def _open_descriptors() -> set[int]:
-    found = set()
-    for name in os.listdir(_FDS):  # noqa: PTH208  once per fork: no time for pathlib
-        with contextlib.suppress(OSError):
-            # The listing's own descriptor is in it, and is closed by now.
-            os.fstat(int(name))
-            found.add(int(name))
-    return found
-
-
-def _open_many_files() -> tuple[int, int]:
-    """Allow this process all descriptors it can have; return the limits as they were."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return soft, hard

@@ -43,9 +43,8 @@ class ProcessExecutor:
     The zygote is started by the first attempt, or by `warm`. `ttl` is that of the
     engine's lease, in seconds: children of an engine that did not `beat` for two thirds
     of it are ended. `preload` names modules that blocks are likely to need; missing ones
-    do no harm. `execute` (`module:function`) carries out an envelope in the child, and
-    `python` is the interpreter; both must find `weft`. More than `max_children` attempts
-    wait for one another.
+    do no harm. `python` is the interpreter, which must find `weft`. Attempts beyond
+    `max_children` wait for one another.
     """
 
     def __init__(
@@ -56,11 +55,10 @@ class ProcessExecutor:
         preload: Sequence[str] = (),
         max_children: int = 256,
         python: str = sys.executable,
-        execute: str = "weft.worker.runtime:execute",
         answer_threads: int = 8,
     ) -> None:
         self._answer = answer
-        self._recipe = Recipe(python, ttl * 2 / 3, execute, tuple(preload), max_children)
+        self._recipe = Recipe(python, ttl * 2 / 3, tuple(preload), max_children)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._running: dict[str, _Running] = {}

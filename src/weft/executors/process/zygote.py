@@ -32,7 +32,6 @@ class Recipe:
 
     python: str
     silence: float
-    execute: str
     preload: Sequence[str]
     max_children: int
 
@@ -84,7 +83,6 @@ class Zygote:
         self.send(
             Welcome(
                 silence=recipe.silence,
-                execute=recipe.execute,
                 preload=tuple(recipe.preload),
                 max_children=recipe.max_children,
                 beat_at=time.monotonic(),
