@@ -1,1 +1,4 @@
-"""To be written."""
+"""One file per resource, each with a `router`; `app` finds them by itself.
+
+Prohibition: resources do not know each other; a route has no rule of its own.
+"""
