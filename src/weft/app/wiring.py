@@ -21,7 +21,7 @@ from weft.app.clock import SystemClock
 from weft.app.datadir import DataDir
 from weft.app.logfiles import LogFiles
 from weft.app.settings import Settings
-from weft.artifacts.preview import OutputFiles
+from weft.artifacts.preview import FileOutputs
 from weft.core.errors import NotFound
 from weft.core.ids import EngineId, RunId
 from weft.core.json import Json, JsonMap
@@ -83,7 +83,9 @@ def open_house(settings: Settings, company: Company) -> Iterator[House]:
     project_settings = files.settings()
     outputs_root = settings.outputs_root(project_settings.variables_dir)
     with ExitStack() as stack:
-        store = open_store(settings.database_url)
+        store = open_store(
+            settings.database_url, sqlite_full_sync=settings.sqlite_synchronous == "FULL"
+        )
         stack.callback(store.close)
         signals = signals_for(settings, company)
         stack.callback(signals.close)
@@ -97,7 +99,7 @@ def open_house(settings: Settings, company: Company) -> Iterator[House]:
             project=project,
             signals=signals,
             clock=SystemClock(),
-            outputs=OutputFiles(),
+            outputs=FileOutputs(),
             logs=LogFiles(data.logs),
             new_token=new_token,
             pick=secrets.randbelow,
@@ -122,6 +124,7 @@ def make_engine(
     engine_id: EngineId,
     on_death: Callable[[str], None],
     claim: bool = True,
+    run_tests: bool = True,
 ) -> Engine:
     """Return an engine over the house's project, enlisted and not yet started.
 
@@ -157,6 +160,8 @@ def make_engine(
             memory_limit=None,
             preload=preload,
             fsync=True,
+            cron=cron_calendar,
+            run_tests=run_tests,
         ),
         on_death=on_death,
         host=socket.gethostname(),

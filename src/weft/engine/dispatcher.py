@@ -32,7 +32,8 @@ class Dispatcher:
     """Gives places to what is ready and writes the envelopes.
 
     `environment` is the fingerprint of what blocks run in; `new_token` makes the
-    secret of an attempt; `memory_limit` bounds a child, in bytes.
+    secret of an attempt; `memory_limit` bounds a child, in bytes; `run_tests` says
+    whether blocks' own tests run.
     """
 
     logs: Logs
@@ -42,6 +43,7 @@ class Dispatcher:
     preload: tuple[str, ...]
     fsync: bool
     cron: CronFactory
+    run_tests: bool = True
 
     def begin(self, drafts: Iterable[Draft], limits: LimitStore) -> None:
         """Let waiting runs begin, as far as the limits of pipelines and triggers allow."""
@@ -121,6 +123,7 @@ class Dispatcher:
             tags=_tags(held, effect.block, block_run, block.type),
             timeout=block.timeout,
             memory_limit=self.memory_limit,
+            run_tests=self.run_tests,
             fsync=self.fsync,
             preload=self.preload,
         )
