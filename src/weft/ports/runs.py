@@ -106,6 +106,8 @@ class Save:
     actor: str
     outcomes: Mapping[tuple[BlockUuid, int], Outcome] = field(default_factory=dict)
     attempts: Mapping[tuple[BlockUuid, int], NewAttempt] = field(default_factory=dict)
+    version_id: VersionId | None = None
+    """The version that the run goes on with, when a retry took up the current code."""
 
 
 @dataclass(frozen=True, slots=True)
