@@ -41,6 +41,7 @@ from weft.signals.local import LocalSignals
 from weft.signals.postgres import PostgresSignals
 from weft.signals.sqlite import SqliteSignals
 from weft.store import open_store
+from weft.store.migrate import prepare
 from weft.triggers.cron import cron_calendar
 
 DATA_LIBRARIES = ("pandas", "pyarrow", "polars")
@@ -82,6 +83,8 @@ def open_house(settings: Settings, company: Company) -> Iterator[House]:
     )
     project_settings = files.settings()
     outputs_root = settings.outputs_root(project_settings.variables_dir)
+    # A server's database may be shared with engines of the older version: people decide.
+    prepare(settings.database_url, upgrade=settings.sqlite_path is not None)
     with ExitStack() as stack:
         store = open_store(
             settings.database_url, sqlite_full_sync=settings.sqlite_synchronous == "FULL"
