@@ -81,6 +81,9 @@ class Source:
     def _where(self, mark: Mark | None) -> Where:
         if mark is None:
             return Where(self.path)
+        lines = self.text.splitlines()
+        if mark.line >= len(lines):  # at the end of the file, which may lack a line end
+            return Where(self.path, max(len(lines), 1))
         return Where(self.path, mark.line + 1, mark.column + 1)
 
     def _construct(self) -> Json:
@@ -250,9 +253,9 @@ def _mark(node: yaml.Node | None, keys: Sequence[str | int]) -> Mark | None:
             if not found:
                 break
             name, node = found[-1]
-            mark = node.start_mark if isinstance(node, yaml.ScalarNode) else name.start_mark
-            if isinstance(node, yaml.ScalarNode) and not node.value:
-                mark = name.start_mark
+            plain = isinstance(node, yaml.ScalarNode)
+            empty = plain and node.start_mark.index == node.end_mark.index
+            mark = node.start_mark if plain and not empty else name.start_mark
         elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
             node = node.value[key]
             mark = node.start_mark

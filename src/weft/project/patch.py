@@ -68,6 +68,8 @@ class _Patch:
             self.mapping(node, old, new)
         elif _several_lines(node, SequenceNode) and isinstance(new, list) and new:
             self.sequence(node, old, new)
+        elif isinstance(node, yaml.CollectionNode) and node.flow_style and old and _plural(new):
+            self.one_line(node, old, new)
         else:
             self._put(key, node, new)
 
@@ -99,11 +101,31 @@ class _Patch:
             if j2 > j:
                 self._add_items(node, i, new[j:j2])
 
+    def one_line(self, node: yaml.CollectionNode, old: Json, new: Json) -> None:
+        """Change a collection in braces or brackets: value by value when its keys stay."""
+        keys = [key.value for key, _ in node.value] if isinstance(node, MappingNode) else None
+        if not (isinstance(new, dict) and keys == list(old) == list(new)):
+            self.edits.append((node.start_mark.index, node.end_mark.index, inline(new)))
+            return
+        for key, value in node.value:
+            was, now = old[key.value], new[key.value]
+            if same(was, now):
+                continue
+            if isinstance(value, yaml.CollectionNode) and _plural(now):
+                self.one_line(value, was, now)
+            elif _has_text(value):
+                self.edits.append((value.start_mark.index, value.end_mark.index, inline(now)))
+            else:
+                raise CannotPatch("a key in braces that has no value yet")
+
     def _item(self, node: yaml.Node, old: Json, new: Json) -> None:
         if same(old, new):
             return
         if _several_lines(node, MappingNode) and isinstance(new, dict) and new:
             self.mapping(node, old, new)
+            return
+        if isinstance(node, yaml.CollectionNode) and node.flow_style and _plural(new):
+            self.one_line(node, old, new)
             return
         dash = self._dash(node)
         column = dash - self._line(dash)
@@ -121,11 +143,9 @@ class _Patch:
         colon = self._colon(key)
         start, end = node.start_mark.index, self._end(key, node)
         on_line = not self.text[colon:start].strip(" ") and end > colon
-        many = isinstance(new, dict | list) and bool(new)
-        lines = isinstance(new, str) and "\n" in new and not _flow_like(key)
-        if many and on_line and not _multi_line(self.text[start:end]):
-            self.edits.append((start, end, inline(new)))
-        elif many:
+        many = _plural(new)
+        lines = isinstance(new, str) and "\n" in new
+        if many:
             indent = key.start_mark.column + (2 if isinstance(new, dict) else 0)
             put = "\n" + block(new, indent).rstrip("\n")
             self.edits.append((colon, end, put))
@@ -164,7 +184,7 @@ class _Patch:
 
     def _colon(self, key: yaml.Node) -> int:
         """Return the place after the colon that follows a key."""
-        found = re.compile(r"[ \t]*:").match(self.text, key.end_mark.index)
+        found = re.compile(r"\s*:").match(self.text, key.end_mark.index)
         if found is None:
             raise CannotPatch("a key without a colon right after it")
         return found.end()
@@ -193,12 +213,8 @@ def _has_text(node: yaml.Node) -> bool:
     )
 
 
-def _flow_like(key: yaml.Node) -> bool:
-    return bool(key.end_mark.line != key.start_mark.line)
-
-
-def _multi_line(text: str) -> bool:
-    return "\n" in text
+def _plural(value: Json) -> bool:
+    return isinstance(value, dict | list) and bool(value)
 
 
 def _name(item: Json) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -51,6 +52,8 @@ class Snapshots:
             self._refuse_outside(full, path)
             return None
         except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+                return None  # no file can have this name
             raise _unreadable(path, error) from None
         known = self._known.get(path)
         if known and known.settled and known.stamp == _stamp(found):
