@@ -150,10 +150,10 @@ def _name_of(host: str) -> str:
         return ""
     try:
         parts = urlsplit(f"//{host}")
-        name = (parts.hostname or "").rstrip(".")
-        return name if parts.port is None or parts.port > 0 else ""
+        valid = parts.port is None or parts.port > 0
     except ValueError:
         return ""
+    return (parts.hostname or "").rstrip(".") if valid else ""
 
 
 def _climbs(scope: Scope) -> bool:
