@@ -199,7 +199,8 @@ def test_runs_of_no_schedule_do_not_share_a_partition() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../7", "7/../../etc", "/etc", "7//8", "", ".", "7/", "a\\b", "a\0", "7/\n", 7, ["7"]]
+    "path",
+    ["../7", "7/../../etc", "/etc", "7//8", "", ".", "7/", "a\\b", "a\0", "7/\n", "7/ä", 7, ["7"]],
 )
 def test_a_partition_never_leaves_its_folder(path: Any) -> None:
     assert run_partition(run(variables={"execution_partition": path})) == "7/20231011T121000"
