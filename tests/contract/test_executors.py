@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.jobs import PATIENCE, Desk, Ear, make_job
+
 from weft.core.errors import Conflict
 from weft.core.events import Failed, Lost, Started, Stopped, Succeeded
 from weft.core.states import Cause

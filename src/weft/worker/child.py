@@ -66,7 +66,8 @@ def _settle(birth: Birth) -> None:
     os.setsid()
     kernel.die_with_parent(birth.zygote)
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGCHLD, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
     for fd in birth.close:
         with contextlib.suppress(OSError):
             os.close(fd)

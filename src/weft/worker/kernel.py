@@ -17,12 +17,12 @@ _LINUX = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True) if _LINUX else None
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the thread that made it dies.
+def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel signal this process when the thread that made it dies.
 
     Ends this process at once when `parent` is not its parent any more.
     """
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)
 

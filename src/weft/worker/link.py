@@ -19,7 +19,7 @@ class EngineGone(Exception):
 class Link:
     """Reads and writes without ever blocking; knows when the engine was last alive.
 
-    `read` may be called from a signal handler while nothing else uses the link.
+    One thread at a time may use it.
     """
 
     def __init__(self, fd: int) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import socket
+import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from weft.core.errors import Invalid
@@ -66,9 +68,14 @@ def serve(fd: int, *, proof_fd: int, parent: int) -> int:
             link.send(Goodbye(_stranger(welcome.protocol)))
             return 1
         link.last_beat = welcome.beat_at
-        preloaded = preload(welcome.preload, watch=lambda: _watch(link, welcome.silence))
+        with _watched(link, welcome.silence):
+            preloaded = preload(welcome.preload)
         link.send(Ready(preloaded.seconds, preloaded.notes))
-        return Zygote(link, welcome, preloaded, proof_fd=proof_fd).run()
+        zygote = Zygote(link, welcome, preloaded, proof_fd=proof_fd)
+        # From now on there are children, whom a mere SIGKILL would leave to themselves.
+        signal.signal(signal.SIGUSR1, lambda *_: os._exit(zygote.abandon(0)))
+        kernel.die_with_parent(parent, signal.SIGUSR1)
+        return zygote.run()
     except EngineGone:
         return 0
 
@@ -80,14 +87,36 @@ def _stranger(protocol: int) -> str:
     )
 
 
-def _watch(link: Link, silence: float) -> None:
-    """End the process, still without children, when the engine is dead or silent."""
+@contextlib.contextmanager
+def _watched(link: Link, silence: float) -> Iterator[None]:
+    """End the process, still without children, when the engine is dead or silent.
+
+    A thread watches, because imports keep the main one from its loop; it is gone before
+    the first fork.
+    """
+    bell, ringer = socket.socketpair()
+
+    def watch() -> None:
+        while True:
+            patience = max(0.0, link.last_beat + silence - time.monotonic())
+            readable, _, _ = select.select([link.fileno(), bell.fileno()], [], [], patience)
+            if bell.fileno() in readable:
+                return
+            try:
+                link.read()
+            except (EngineGone, Invalid):
+                os._exit(0)
+            if time.monotonic() > link.last_beat + silence:
+                os._exit(0)
+
+    watcher = threading.Thread(target=watch, name="weft-watch")
+    watcher.start()
     try:
-        link.read()
-    except EngineGone:
-        os._exit(0)
-    if time.monotonic() > link.last_beat + silence:
-        os._exit(0)
+        yield
+    finally:
+        ringer.close()
+        watcher.join()
+        bell.close()
 
 
 class Zygote:
@@ -122,10 +151,10 @@ class Zygote:
             while not self._finished():
                 self._turn()
         except EngineGone:
-            return self._abandon(0)
+            return self.abandon(0)
         except Invalid as error:
             os.write(2, f"weft zygote: the engine cannot be understood: {error}\n".encode())
-            return self._abandon(1)
+            return self.abandon(1)
         assert self._leaving is not None  # noqa: S101  finished means leaving
         self._link.send(self._leaving)
         self._link.drain(_LAST_WORDS)
@@ -314,9 +343,9 @@ class Zygote:
         before, self._oom_kills = self._oom_kills, kernel.oom_kills()
         return self._oom_kills > before
 
-    def _abandon(self, code: int) -> int:
-        """The engine is gone: end all children, see them dead, and return `code`."""
-        for attempt in self._attempts.values():
+    def abandon(self, code: int) -> int:
+        """End all children because the engine is gone, see them dead, and return `code`."""
+        for attempt in list(self._attempts.values()):
             attempt.end(Order.SILENCE)
             attempt.kill()
         with contextlib.suppress(ChildProcessError):

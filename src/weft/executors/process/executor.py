@@ -169,6 +169,9 @@ class ProcessExecutor:
             case messages.Reported():
                 self._reported(running, message)
             case messages.Died():
+                if message.cause is Cause.ENGINE:
+                    # It goes because we were silent: what is submitted now needs another.
+                    zygote.gone = True
                 self._finish(running, _died(running, message))
 
     def _started(self, running: _Running, pid: int, at: datetime) -> None:
