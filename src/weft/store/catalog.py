@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from uuid import uuid4
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Text, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from weft.core.errors import NotFound
@@ -55,7 +55,7 @@ _KEEP_CODE = Prepared(
     .on_conflict_do_nothing()
 )
 _VERSION = Prepared(select(t.pipeline_version).where(_version.id == bindparam("wanted")))
-_TEXTS = Prepared(select(t.block_code).where(Among(_code.hash, "hashes", of=t.Text)))
+_TEXTS = Prepared(select(t.block_code).where(Among(_code.hash, "hashes", of=Text)))
 
 
 class SqlCatalog:
@@ -93,7 +93,7 @@ class SqlCatalog:
         }
         if any(row[key] != value for key, value in changed.items()):
             self._session.put(_CHANGE, {"known": row["id"], **changed})
-        return Project(row["id"], changed["uuid"], path, row["created_at"])
+        return Project(row["id"], uuid or row["uuid"], path, row["created_at"])
 
     def pin(self, project_id: ProjectId, loaded: LoadedPipeline) -> VersionId:
         spec = msgspec.json.encode(loaded.spec)

@@ -168,7 +168,7 @@ def _abandon(
     if not lost and session is not None:
         try:
             session.rollback()
-        except Exception as another:  # noqa: BLE001 - the line is thrown away instead
+        except Exception as another:  # the line is thrown away instead
             lost = translate(another) is not None
             if not lost and not isinstance(another, SQLAlchemyError):
                 connection.invalidate()

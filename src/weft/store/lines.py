@@ -22,8 +22,9 @@ class SqliteLine:
     def __init__(self, connection: Connection, clock: HostClock, *, writable: bool) -> None:
         self.connection = connection
         self._clock = clock
-        self._raw: Any = connection.connection.driver_connection
-        self._raw.execute("BEGIN IMMEDIATE" if writable else "BEGIN")
+        raw: Any = connection.connection.driver_connection
+        raw.execute("BEGIN IMMEDIATE" if writable else "BEGIN")
+        self._raw = raw
 
     def speak(self, writes: Sequence[Write], questions: Sequence[Question]) -> list[list[Row]]:
         """Carry out the writes, then answer the questions."""

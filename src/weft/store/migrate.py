@@ -7,26 +7,39 @@ ways lead to the same database. The version lies in a table of our own.
 
 from __future__ import annotations
 
-import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    inspect,
+)
 from sqlalchemy.schema import CreateSchema
 
 from weft.core.errors import Conflict
 from weft.store.address import Address, parse
 from weft.store.engine import connect_postgres, connect_sqlite
 from weft.store.faults import translate
-from weft.store.tables import metadata
+from weft.store.tables import VERSION_TABLE, metadata
 
 VERSIONS = ("0001",)
 """Every version there has been, oldest first; the last one is that of this code."""
 
-VERSION_TABLE = "schema_version"
-_version = Table(VERSION_TABLE, MetaData(), Column("version_num", Text, primary_key=True))
+_version = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    # As Alembic would name it.
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
 
 
 def prepare(url: str, *, upgrade: bool) -> str:
@@ -47,13 +60,9 @@ def prepare(url: str, *, upgrade: bool) -> str:
                 _create(connection)
                 found = VERSIONS[-1]
             elif _is_older(found, address):
-                if not upgrade:
-                    raise Conflict(
-                        f"the database {address} is of version {found}, older than this Weft",
-                        hint="Run `weft db upgrade`.",
-                    )
+                _allowed(found, address, upgrade=upgrade)
                 if address.file is not None:
-                    _copy(connection, address.file, found)
+                    _copy(address.file, found)
                 # Alembic takes longer to import than everything else here together.
                 import_module("weft.store.migrations.run").upgrade(connection, address.schema)
                 found = VERSIONS[-1]
@@ -119,7 +128,17 @@ def _is_older(found: str, address: Address) -> bool:
     return found != VERSIONS[-1]
 
 
-def _copy(connection: Connection, file: Path, version: str) -> None:
-    """Keep the file as it was: nobody writes to it now, as we hold its write lock."""
-    connection.execute(text("SELECT 1"))
-    shutil.copy2(file, file.with_name(f"{file.name}.{version}.bak"))
+def _allowed(found: str, address: Address, *, upgrade: bool) -> None:
+    if not upgrade:
+        raise Conflict(
+            f"the database {address} is of version {found}, older than this Weft",
+            hint="Run `weft db upgrade`.",
+        )
+
+
+def _copy(file: Path, version: str) -> None:
+    """Keep the database as it was; nobody else writes to it now, as we hold its lock."""
+    kept = file.with_name(f"{file.name}.{version}.bak")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(kept)) as copy:
+        # Not a copy of the file: what was written last lies in the log beside it.
+        source.backup(copy)

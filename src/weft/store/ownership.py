@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import BigInteger, and_, bindparam, exists, null, or_, select, update
+from sqlalchemy import BigInteger, bindparam, exists, null, or_, select, update
 
 from weft.core.ids import ProjectId, RunId
 from weft.ports.runs import Claim, Claimed, EngineRef

@@ -26,11 +26,11 @@ class Among(ColumnElement[bool]):
     """`column` is in the list passed as parameter `name`, however long that is."""
 
     inherit_cache = False
-    type = Boolean()
 
     def __init__(
         self, column: ColumnElement[Any], name: str, *, of: type[Text | BigInteger] = BigInteger
     ) -> None:
+        self.type = Boolean()
         self.column = column
         self.values = bindparam(name, type_=Listed(of))
 
@@ -39,7 +39,7 @@ class Among(ColumnElement[bool]):
 def _among_sqlite(element: Among, compiler: SQLCompiler, **kw: Any) -> str:
     column = compiler.process(element.column, **kw)
     values = compiler.process(element.values, **kw)
-    return f"{column} IN (SELECT value FROM json_each({values}))"
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - both are SQL
 
 
 @compiles(Among, "postgresql")

@@ -102,7 +102,7 @@ def _changed(save: Save) -> tuple[BlockUuid, ...]:
     return tuple(
         uuid
         for uuid, block in save.after.blocks.items()
-        if uuid in named or before.get(uuid) is not block and before.get(uuid) != block
+        if uuid in named or (before.get(uuid) is not block and before.get(uuid) != block)
     )
 
 

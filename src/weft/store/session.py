@@ -16,9 +16,9 @@ there the question does not arise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection, Executable, bindparam, insert
 
@@ -88,10 +88,10 @@ class Session:
         (rows,) = self.ask((statement, params))
         return rows[0] if rows else None
 
-    def run(self, statement: Executable) -> Sequence[Mapping[str, Any]]:
+    def run(self, statement: Executable) -> list[Row]:
         """Ask a statement that was put together for this occasion."""
         self._line.speak(self._taken(), ())
-        return list(self._line.connection.execute(statement).mappings())
+        return [{**row} for row in self._line.connection.execute(statement).mappings()]
 
     def put(self, statement: Prepared, *rows: Params, exact: bool = False) -> None:
         """Write soon; with `exact` each must hit one row, or the transaction fails."""

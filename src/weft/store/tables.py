@@ -28,6 +28,9 @@ from sqlalchemy.sql.elements import ColumnElement
 from weft.core.states import BLOCK_LIVE, RUN_OPEN, RunStatus
 from weft.store.columns import Id, JsonText, UtcTime, Words
 
+VERSION_TABLE = "schema_version"
+"""Where a database says which version it is of (see `migrate`)."""
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",

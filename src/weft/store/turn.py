@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
-
 from weft.core.artifact import Output
 from weft.core.ids import BlockUuid
 from weft.core.json import JsonMap
@@ -15,134 +13,13 @@ from weft.core.machine import Moved
 from weft.core.records import Outcome
 from weft.core.states import BLOCK_ENDED, RUN_ENDED, Cause, Cue
 from weft.ports.runs import Save
-from weft.store import tables as t
+from weft.store import writes as w
 from weft.store.journal import LEAVE
-from weft.store.prepared import Params, Prepared, Row
+from weft.store.prepared import Params, Row
 from weft.store.session import Session
-
-_run, _block, _attempt, _schedule = (
-    t.pipeline_run.c,
-    t.block_run.c,
-    t.attempt.c,
-    t.pipeline_schedule.c,
-)
 
 _ENDING = frozenset({Cue.COMPLETE, Cue.FAIL, Cue.TRY_AGAIN, Cue.LOSE, Cue.CANCEL})
 _CAUSES = {cause.value: cause for cause in Cause}
-
-
-def _set(table: Any, *names: str) -> dict[str, Any]:
-    return {name: bindparam(name, type_=table.c[name].type) for name in names}
-
-
-def _unless_null(table: Any, *names: str) -> dict[str, Any]:
-    """Set what is given; leave what is not."""
-    return {
-        name: func.coalesce(bindparam(name, type_=table.c[name].type), table.c[name])
-        for name in names
-    }
-
-
-_MOVE_RUN = Prepared(
-    update(t.pipeline_run)
-    .where(
-        _run.id == bindparam("run"),
-        _run.fence == bindparam("held", type_=_run.fence.type),
-        _run.status == bindparam("was"),
-    )
-    .values(
-        **_set(
-            t.pipeline_run,
-            "status",
-            "epoch",
-            "started_at",
-            "completed_at",
-            "ended_at",
-            "cancel_requested_at",
-            "owner",
-            "owner_incarnation",
-            "updated_at",
-        ),
-        **_unless_null(t.pipeline_run, "version_id"),
-    )
-)
-_MOVE_BLOCK = Prepared(
-    update(t.block_run)
-    .where(
-        _block.id == bindparam("block_run"),
-        _block.status == bindparam("was"),
-        _block.attempt == bindparam("had"),
-    )
-    .values(
-        **_set(
-            t.block_run,
-            "status",
-            "attempt",
-            "failures",
-            "losses",
-            "ready_at",
-            "not_before",
-            "started_at",
-            "completed_at",
-            "ended_at",
-            "accepted",
-            "updated_at",
-        ),
-        **_unless_null(t.block_run, "metrics"),
-    )
-)
-_MAKE_BLOCK = Prepared(
-    insert(t.block_run)
-    .values(
-        **_set(t.block_run, "project_id", "run_id", "block_uuid", "created_at", "updated_at"),
-        status="initial",
-        attempt=0,
-        failures=0,
-        losses=0,
-    )
-    .inline()
-)
-_MADE = Prepared(select(t.block_run).where(_block.run_id == bindparam("run")))
-_HAND_OUT = Prepared(
-    insert(t.attempt)
-    .values(
-        **_set(
-            t.attempt,
-            *(
-                column.name
-                for column in t.attempt.c
-                if column.name not in {"started_at", "ended_at", "cause", "metrics"}
-            ),
-        )
-    )
-    .inline()
-)
-_FOLLOW = Prepared(
-    update(t.attempt)
-    .where(_attempt.block_run_id == bindparam("block_run"), _attempt.number == bindparam("nth"))
-    .values(
-        **_unless_null(t.attempt, "metrics"),
-        # What was said first stands: a waiting retry that is cancelled has its cause.
-        **{
-            name: func.coalesce(_attempt[name], bindparam(name, type_=_attempt[name].type))
-            for name in ("started_at", "ended_at", "cause")
-        },
-    )
-)
-_ACCEPT = Prepared(
-    insert(t.artifact)
-    .values(**_set(t.artifact, *(c.name for c in t.artifact.c if c.name != "id")))
-    .inline()
-)
-_USE = Prepared(
-    insert(t.artifact_use).values(**_set(t.artifact_use, *t.artifact_use.c.keys())).inline()
-)
-_HEEDED = Prepared(delete(t.inbox).where(t.inbox.c.run_id == bindparam("run")))
-_ONCE = Prepared(
-    update(t.pipeline_schedule)
-    .where(_schedule.id == bindparam("schedule"))
-    .values(status="inactive", updated_at=bindparam("now", type_=_schedule.updated_at.type))
-)
 
 
 class Turn:
@@ -179,15 +56,15 @@ class Turn:
     def write(self) -> None:
         """Send it, parents before children."""
         put = self._session.put
-        put(_MOVE_RUN, *self._runs, exact=True)
-        put(_MOVE_BLOCK, *self._blocks, exact=True)
-        put(_HAND_OUT, *self._handed)
-        put(_USE, *self._used)
-        put(_FOLLOW, *self._followed.values())
-        put(_ACCEPT, *self._accepted)
-        put(_HEEDED, *self._heeded)
+        put(w.MOVE_RUN, *self._runs, exact=True)
+        put(w.MOVE_BLOCK, *self._blocks, exact=True)
+        put(w.HAND_OUT, *self._handed)
+        put(w.USE, *self._used)
+        put(w.FOLLOW, *self._followed.values())
+        put(w.ACCEPT, *self._accepted)
+        put(w.HEEDED, *self._heeded)
         put(LEAVE, *self._announced)
-        put(_ONCE, *self._done)
+        put(w.ONCE, *self._done)
 
     def _make_missing(self, names: Sequence[BlockUuid], run: Row, blocks: dict[str, Row]) -> None:
         missing = [uuid for uuid in names if uuid not in blocks]
@@ -199,8 +76,8 @@ class Turn:
             "created_at": self._now,
             "updated_at": self._now,
         }
-        self._session.put(_MAKE_BLOCK, *({**shared, "block_uuid": uuid} for uuid in missing))
-        (rows,) = self._session.ask((_MADE, {"run": run["id"]}))
+        self._session.put(w.MAKE_BLOCK, *({**shared, "block_uuid": uuid} for uuid in missing))
+        (rows,) = self._session.ask((w.MADE, {"run": run["id"]}))
         blocks.update({row["block_uuid"]: row for row in rows if row["block_uuid"] in missing})
 
     def _hand_out(self, save: Save, run: Row, blocks: dict[str, Row]) -> None:
