@@ -46,7 +46,7 @@ def schedules(
         project_id=ProjectId(1),
         pipeline_uuid=PipelineUuid("p"),
         name="n",
-        token="t",  # noqa: S106 - of no use to anybody
+        token="t",
         schedule_type="time",
         status="active",
         created_at=BEGIN,

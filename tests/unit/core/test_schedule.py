@@ -28,7 +28,7 @@ def schedule(interval: str | None, **changes: Any) -> PipelineSchedule:
         project_id=ProjectId(1),
         pipeline_uuid=PipelineUuid("titanic"),
         name="late forest",
-        token="t",  # noqa: S106 - of no use to anybody
+        token="t",
         schedule_type="time",
         status="active",
         created_at=NOW,

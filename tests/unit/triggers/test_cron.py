@@ -166,7 +166,7 @@ def test_what_runs_through_the_day_follows_the_time_that_passes() -> None:
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Beirut", "UTC"])
 @pytest.mark.parametrize(
     "expression",
-    ["30 2 * * *", "0 0 * * *", "15 1 * * 0", "*/20 * * * *", "0 */3 * * *", "5 * * * *"],
+    ["30 2 * * *", "0 0 * * *", "15 1 * * 0", "0 */3 * * *", "5 * * * *"],
 )
 def test_a_year_of_fires_is_that_of_cronsim(expression: str, zone: str) -> None:
     begin = datetime(2024, 1, 1, tzinfo=ZoneInfo(zone))
