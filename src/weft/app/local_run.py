@@ -45,7 +45,9 @@ def run_pipeline(
     lock, number = lock_run(house.data)
     try:
         name = EngineId(f"{engine_id(house.data)}-run-{number}")
-        engine = make_engine(house, engine_id=name, on_death=_die, claim=False, run_tests=run_tests)
+        engine = make_engine(
+            house, engine_id=name, on_death=_die, claim=False, run_tests=run_tests, warm=True
+        )
         engine.start()
         try:
             run_id = _create(context, loaded, variables, engine)

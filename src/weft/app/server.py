@@ -65,11 +65,13 @@ def serve(
     *,
     with_engine: bool = True,
     next_free_port: bool = False,
+    warm: bool = False,
     ready: Callable[[Served], None] = lambda _served: None,
 ) -> None:
     """Serve the project until SIGTERM or SIGINT.
 
-    `ready` is called once requests are answered, in a thread of its own. Raises
+    `ready` is called once requests are answered, in a thread of its own; `warm` says
+    that a run is sure to come. Raises
     `Denied` for an address that others can reach, `Conflict` for a busy port or when
     another engine works here already.
     """
@@ -88,7 +90,7 @@ def serve(
         house = stack.enter_context(open_house(settings, company))
         engine = None
         if with_engine:
-            engine = make_engine(house, engine_id=engine_id(data), on_death=die)
+            engine = make_engine(house, engine_id=engine_id(data), on_death=die, warm=warm)
             engine.start()
         app = create_app(
             house.context, version=__version__, legacy_errors=settings.mage_status_codes

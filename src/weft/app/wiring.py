@@ -128,18 +128,19 @@ def make_engine(
     on_death: Callable[[str], None],
     claim: bool = True,
     run_tests: bool = True,
+    warm: bool = False,
 ) -> Engine:
     """Return an engine over the house's project, enlisted and not yet started.
 
-    With `claim=False` it takes up only what `Engine.own` names.
+    With `claim=False` it takes up only what `Engine.own` names. With `warm` the data
+    libraries begin to load at once, because a run is sure to come.
     """
     context, settings = house.context, house.settings
     preload = _preload(settings)
     executors: Registry[Executor] = Registry("executors")
-    executors.offer(
-        LOCAL_EXECUTOR,
-        lambda: ProcessExecutor(_refuse, ttl=settings.lease_ttl, preload=preload),
-    )
+    executors.offer(LOCAL_EXECUTOR, lambda: _local_executor(settings, preload, warm=warm))
+    if warm:
+        executors.get(LOCAL_EXECUTOR)
     return Engine(
         World(
             store=context.store,
@@ -172,6 +173,13 @@ def make_engine(
         ttl=timedelta(seconds=settings.lease_ttl),
         claim=claim,
     )
+
+
+def _local_executor(settings: Settings, preload: tuple[str, ...], *, warm: bool) -> Executor:
+    executor = ProcessExecutor(_refuse, ttl=settings.lease_ttl, preload=preload)
+    if warm:
+        executor.warm(0)
+    return executor
 
 
 def engine_id(data: DataDir) -> EngineId:

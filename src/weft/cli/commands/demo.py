@@ -66,7 +66,7 @@ def command(desk: Desk, directory: Path, once: bool, port: int | None) -> int:  
         else:
             desk.out.say(f"Serving on {served.url}  (Ctrl-C ends it)")
 
-    serve(settings, next_free_port=True, ready=ready)
+    serve(settings, next_free_port=True, warm=True, ready=ready)
     if not shown.done():
         return RUN_FAILED
     return 0 if shown.result() is RunStatus.COMPLETED else RUN_FAILED
