@@ -169,7 +169,7 @@ class _Loader(SafeLoader):
         """Return a whole number, or its text when it is beyond 64 bits."""
         try:
             value: int = self.construct_yaml_int(node)
-        except ValueError:
+        except (ValueError, IndexError):
             raise _Refused(
                 f"{node.value[:40]!r} is not a whole number", node.start_mark, "Put it in quotes."
             ) from None
@@ -179,7 +179,7 @@ class _Loader(SafeLoader):
         """Return a number, or its text when JSON has no such number."""
         try:
             value: float = self.construct_yaml_float(node)
-        except (ValueError, OverflowError):
+        except (ValueError, IndexError, OverflowError):
             raise _Refused(
                 f"{node.value[:40]!r} is not a number", node.start_mark, "Put it in quotes."
             ) from None

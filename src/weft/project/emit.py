@@ -57,7 +57,11 @@ _Dumper.add_representer(str, _text)
 def block(value: Json, indent: int = 0) -> str:
     """Return a mapping or list over several lines, each indented, with a line end."""
     text: str = yaml.dump(
-        checked(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDE
+        _short_keys(checked(value)),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=_WIDE,
     )
     margin = " " * indent
     return "".join(
@@ -90,11 +94,19 @@ _Dumper.add_representer(
 )
 
 
+def _short_keys(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {_flat(key): _short_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_short_keys(item) for item in value]
+    return value
+
+
 def _flat(value: Json) -> Json:
     if isinstance(value, str):
         return _Flat(value) if "\n" in value else value
     if isinstance(value, dict):
-        return {key: _flat(item) for key, item in value.items()}
+        return {_flat(key): _flat(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_flat(item) for item in value]
     return value

@@ -62,16 +62,25 @@ class _Patch:
 
     def value(self, key: yaml.Node, node: yaml.Node, old: Json, new: Json) -> None:
         """Change the value of one key of a mapping over several lines."""
-        if same(old, new):
-            return
-        if _several_lines(node, MappingNode) and isinstance(new, dict) and new:
-            self.mapping(node, old, new)
-        elif _several_lines(node, SequenceNode) and isinstance(new, list) and new:
-            self.sequence(node, old, new)
-        elif isinstance(node, yaml.CollectionNode) and node.flow_style and old and _plural(new):
-            self.one_line(node, old, new)
-        else:
+        if not same(old, new) and not self._inside(node, old, new):
             self._put(key, node, new)
+
+    def _inside(self, node: yaml.Node, old: Json, new: Json) -> bool:
+        """Change what differs inside a collection; False when it must be replaced whole."""
+        before = len(self.edits)
+        try:
+            if _several_lines(node, MappingNode) and isinstance(new, dict) and new:
+                self.mapping(node, old, new)
+            elif _several_lines(node, SequenceNode) and isinstance(new, list) and new:
+                self.sequence(node, old, new)
+            elif _one_line(node) and old and _plural(new):
+                self.one_line(node, old, new)
+            else:
+                return False
+        except CannotPatch:
+            del self.edits[before:]
+            return False
+        return True
 
     def mapping(self, node: MappingNode, old: JsonMap, new: JsonMap) -> None:
         """Change a mapping over several lines, key by key."""
@@ -86,7 +95,7 @@ class _Patch:
         added = {name: value for name, value in new.items() if name not in pairs}
         if added:
             key, value = node.value[-1]
-            self._insert(self._end(key, value), block(added, key.start_mark.column))
+            self._insert(self._end(key, value), block(added, self._column(key)))
 
     def sequence(self, node: SequenceNode, old: Sequence[Json], new: Sequence[Json]) -> None:
         """Change a list over several lines, matching items by uuid, else by value."""
@@ -111,7 +120,7 @@ class _Patch:
             was, now = old[key.value], new[key.value]
             if same(was, now):
                 continue
-            if isinstance(value, yaml.CollectionNode) and _plural(now):
+            if _one_line(value) and _plural(now):
                 self.one_line(value, was, now)
             elif _has_text(value):
                 self.edits.append((value.start_mark.index, value.end_mark.index, inline(now)))
@@ -119,13 +128,7 @@ class _Patch:
                 raise CannotPatch("a key in braces that has no value yet")
 
     def _item(self, node: yaml.Node, old: Json, new: Json) -> None:
-        if same(old, new):
-            return
-        if _several_lines(node, MappingNode) and isinstance(new, dict) and new:
-            self.mapping(node, old, new)
-            return
-        if isinstance(node, yaml.CollectionNode) and node.flow_style and _plural(new):
-            self.one_line(node, old, new)
+        if same(old, new) or self._inside(node, old, new):
             return
         dash = self._dash(node)
         column = dash - self._line(dash)
@@ -143,14 +146,14 @@ class _Patch:
         colon = self._colon(key)
         start, end = node.start_mark.index, self._end(key, node)
         on_line = not self.text[colon:start].strip(" ") and end > colon
-        many = _plural(new)
-        lines = isinstance(new, str) and "\n" in new
-        if many:
-            indent = key.start_mark.column + (2 if isinstance(new, dict) else 0)
+        # A comment behind the old value would end up inside of a new one of several lines.
+        alone = not self.text[end : self._line_end(end)].strip()
+        if alone and _plural(new):
+            indent = self._column(key) + (2 if isinstance(new, dict) else 0)
             put = "\n" + block(new, indent).rstrip("\n")
             self.edits.append((colon, end, put))
-        elif lines:
-            put = block({"k": new}, key.start_mark.column).strip()[2:].rstrip("\n")
+        elif alone and isinstance(new, str) and "\n" in new:
+            put = block({"k": new}, self._column(key)).strip()[2:].rstrip("\n")
             self.edits.append((colon, end, put))
         else:
             self.edits.append(
@@ -158,9 +161,9 @@ class _Patch:
             )
 
     def _insert(self, after: int, text: str) -> None:
-        end = self.text.find("\n", after)
-        if end < 0:
-            self.edits.append((len(self.text), len(self.text), "\n" + text))
+        end = self._line_end(after)
+        if end == len(self.text):
+            self.edits.append((end, end, "\n" + text))
         else:
             self.edits.append((end + 1, end + 1, text))
 
@@ -169,11 +172,20 @@ class _Patch:
         line = self._line(at)
         if self.text[line:at].strip(" "):
             raise CannotPatch("a key that shares its line with the dash before it")
-        following = self.text.find("\n", end)
-        self.edits.append((line, len(self.text) if following < 0 else following + 1, ""))
+        self.edits.append((line, min(self._line_end(end) + 1, len(self.text)), ""))
 
     def _line(self, at: int) -> int:
         return self.text.rfind("\n", 0, at) + 1
+
+    def _line_end(self, at: int) -> int:
+        end = self.text.find("\n", at)
+        return len(self.text) if end < 0 else end
+
+    def _column(self, key: yaml.Node) -> int:
+        """Return the column of a key, or of the question mark before a long one."""
+        at: int = key.start_mark.index
+        before = self.text[self._line(at) : at]
+        return len(before) - 2 if before.lstrip(" ") == "? " else len(before)
 
     def _dash(self, node: yaml.Node) -> int:
         at = node.start_mark.index
@@ -205,6 +217,10 @@ class _Patch:
 
 def _several_lines(node: yaml.Node, kind: type[N]) -> TypeGuard[N]:
     return isinstance(node, kind) and not node.flow_style
+
+
+def _one_line(node: yaml.Node) -> TypeGuard[yaml.CollectionNode]:
+    return isinstance(node, yaml.CollectionNode) and bool(node.flow_style)
 
 
 def _has_text(node: yaml.Node) -> bool:
