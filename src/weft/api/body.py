@@ -89,9 +89,9 @@ def convert(value: Json, shape: type[T], path: str) -> T:
 
 def _position(said: str, content: bytes) -> str:
     found = _AT.search(said)
-    if found is None:
+    if found is None and "truncated" not in said:
         return said
-    before = content[: int(found["byte"])]
+    before = content if found is None else content[: int(found["byte"])]
     line = before.count(b"\n") + 1
     column = len(before) - (before.rfind(b"\n") + 1) + 1
     return f"{said}, line {line}, column {column}"

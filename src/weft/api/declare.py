@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from starlette.responses import JSONResponse, Response
+
 from weft.core.json import Json
 from weft.services.caller import Right
 
@@ -48,9 +50,12 @@ def offer(
     query: Sequence[Param] = (),
     headers: Sequence[Param] = (),
     body: Json = None,
-    media_type: str = "application/json",
+    answer: type[Response] = JSONResponse,
 ) -> dict[str, Any]:
-    """Return what a route's decorator takes: the right, tags, parameters, examples."""
+    """Return what a route's decorator takes: the right, tags, parameters, examples.
+
+    `answer` tells only the media type of a good answer.
+    """
     extra: dict[str, Json] = {
         RIGHT: right.value,
         "parameters": [
@@ -65,10 +70,11 @@ def offer(
         "summary": summary,
         "tags": [tag],
         "openapi_extra": extra,
+        "response_class": answer,
         "responses": {
             200: {
                 "description": "Done.",
-                "content": {media_type: {"example": example}},
+                "content": {str(answer.media_type): {"example": example}},
             },
             "default": {
                 "description": "Refused: `type` is stable, `hint` says what to do next.",

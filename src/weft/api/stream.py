@@ -19,12 +19,16 @@ _MOST = 500
 """Lines sent at once."""
 
 
-def events(lines: Iterator[JsonMap | None]) -> StreamingResponse:
+class EventStream(StreamingResponse):
+    """An answer that goes on until the iterator ends."""
+
+    media_type = "text/event-stream"
+
+
+def events(lines: Iterator[JsonMap | None]) -> EventStream:
     """Answer with one event per line; a pause is a comment, the end an event `end`."""
-    return StreamingResponse(
-        _sent(lines),
-        media_type="text/event-stream",
-        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    return EventStream(
+        _sent(lines), headers={"cache-control": "no-store", "x-accel-buffering": "no"}
     )
 
 

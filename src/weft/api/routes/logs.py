@@ -11,7 +11,7 @@ from weft.api.declare import offer
 from weft.api.deps import caller_of, context_of, name, number
 from weft.api.query import Query
 from weft.api.shapes import logs as shapes
-from weft.api.stream import events
+from weft.api.stream import EventStream, events
 from weft.core.ids import BlockRunId, PipelineUuid, RunId
 from weft.services import logs
 from weft.services.caller import Right
@@ -40,7 +40,6 @@ _OF_PIPELINE = {
     "metadata": {},
 }
 _LINES = 'id: 1\ndata: {"level": "INFO", "message": "1309 passengers"}\n\nevent: end\ndata: {}\n\n'
-_STREAM = "text/event-stream"
 
 
 @router.get(
@@ -110,7 +109,7 @@ def list_logs_of_block_run(request: Request, block_run_id: str) -> Response:
 
 @router.get(
     "/api/pipeline_runs/{run_id}/logs/stream",
-    **offer(Right.READ, "Follow the logs of a run", tag=_TAG, example=_LINES, media_type=_STREAM),
+    **offer(Right.READ, "Follow the logs of a run", tag=_TAG, example=_LINES, answer=EventStream),
 )
 def follow_run(request: Request, run_id: str) -> Response:
     """Send each line as a server-sent event, until the run has ended."""
@@ -126,7 +125,7 @@ def follow_run(request: Request, run_id: str) -> Response:
 @router.get(
     "/api/block_runs/{block_run_id}/logs/stream",
     **offer(
-        Right.READ, "Follow the logs of a block run", tag=_TAG, example=_LINES, media_type=_STREAM
+        Right.READ, "Follow the logs of a block run", tag=_TAG, example=_LINES, answer=EventStream
     ),
 )
 def follow_block_run(request: Request, block_run_id: str) -> Response:
