@@ -2,7 +2,8 @@
 
 A note per column, by its number: `as` is `text` (Arrow strings), `plain` (another Arrow
 type whose Python values come back equal), `json` (one text per cell) or `category`
-(categories that are texts of dtype object); `null` is what its missing cells were.
+(categories that Arrow would change: stored as texts, and beside the table as they
+are); `null` is what its missing cells were.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
 from weft.artifacts.jsontext import check, decode, encode
+from weft.artifacts.shown import str_of
 from weft.ports.outputs import CannotKeep
 
-Objects = Mapping[str, Mapping[str, str]]
+Note = dict[str, Any]
+Objects = Mapping[str, Note]
 
 _NULLS: dict[str, Any] = {"none": None, "nan": np.nan, "na": pd.NA, "nat": pd.NaT}
 _UNIFORM = frozenset(
@@ -25,27 +28,33 @@ _UNIFORM = frozenset(
 )
 
 
-def noted(frame: Any) -> dict[str, Mapping[str, str]]:
+def noted(frame: Any) -> dict[str, Note]:
     """Return a note for each column of objects. Raises `CannotKeep`."""
-    notes: dict[str, Mapping[str, str]] = {}
+    notes: dict[str, Note] = {}
     for number, dtype in enumerate(frame.dtypes):
         if dtype.kind == "O" and isinstance(dtype, np.dtype):
             notes[str(number)] = _note(frame.iloc[:, number])
-        elif isinstance(dtype, pd.CategoricalDtype) and dtype.categories.dtype == object:
-            if len(dtype.categories) and pd.api.types.infer_dtype(dtype.categories) != "string":
-                raise CannotKeep(f"the categories of column {number} are of several types")
+        elif isinstance(dtype, pd.CategoricalDtype) and not _simple(dtype.categories.dtype):
             notes[str(number)] = {"as": "category"}
     return notes
 
 
 def fits(frame: Any, notes: Objects) -> Any:
-    """Return the frame with texts in place of the cells that become JSON."""
-    texts = {int(key): note for key, note in notes.items() if note["as"] == "json"}
-    if texts:
-        frame = frame.copy(deep=False)
-        for number in texts:
-            cells = [encode(cell) for cell in frame.iloc[:, number]]
+    """Return the frame with texts in place of cells and categories that Arrow lacks."""
+    told = {int(key): note["as"] for key, note in notes.items()}
+    if not {"json", "category"} & set(told.values()):
+        return frame
+    frame = frame.copy(deep=False)
+    for number, kind in told.items():
+        column = frame.iloc[:, number]
+        if kind == "json":
+            cells = [encode(cell) for cell in column]
             frame.isetitem(number, pd.Series(cells, index=frame.index, dtype="str"))
+        elif kind == "category":
+            texts = [str_of(each) for each in column.cat.categories]
+            if len(set(texts)) < len(texts):
+                texts = [f"{text} #{number}" for number, text in enumerate(texts)]
+            frame.isetitem(number, column.cat.rename_categories(pd.Index(texts, dtype="str")))
     return frame
 
 
@@ -54,10 +63,6 @@ def restored(frame: Any, table: pa.Table, notes: Objects) -> Any:
     for key, note in notes.items():
         number = int(key)
         if note["as"] == "category":
-            column = frame.iloc[:, number]
-            frame.isetitem(
-                number, column.cat.rename_categories(column.cat.categories.astype(object))
-            )
             continue
         cells = table.column(number).to_pylist()
         null = _NULLS[note["null"]]
@@ -68,7 +73,12 @@ def restored(frame: Any, table: pa.Table, notes: Objects) -> Any:
     return frame
 
 
-def _note(column: Any) -> dict[str, str]:
+def _simple(dtype: Any) -> bool:
+    """Whether Arrow keeps categories of this type by itself."""
+    return str(dtype) == "str" or (isinstance(dtype, np.dtype) and dtype.kind in "biuf")
+
+
+def _note(column: Any) -> Note:
     kind = pd.api.types.infer_dtype(column, skipna=True)
     nulls = {_null(cell) for cell in column[column.isna()]}
     if len(nulls) <= 1 and (kind == "string" or kind in _UNIFORM):

@@ -31,11 +31,12 @@ _SMALL = 200_000
 def pack(value: Any, *, series: bool = False) -> tuple[pa.Table, dict[str, Any]]:
     """Return the table, and what to tell `unpack` of it.
 
-    `told["types"]` are the dtypes as pandas writes them, `told["labels"]` the columns'
-    names where they differ from the table's, `told["hidden"]` counts the index columns
-    at the table's end. Raises `CannotKeep` when some part would come back different.
+    `told["rows"]` counts the rows, `told["types"]` are the dtypes as pandas writes
+    them, `told["labels"]` the columns' names where they differ from the table's,
+    `told["hidden"]` counts the index columns at the table's end.
+    Raises `CannotKeep` when some part would come back different.
     """
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"rows": len(value)}
     frame: Any = value
     if series:
         told["name"] = _name(value.name)
@@ -45,6 +46,9 @@ def pack(value: Any, *, series: bool = False) -> tuple[pa.Table, dict[str, Any]]
     width = frame.shape[1]
     frame = _plain_index(_plain_labels(frame, told), told)
     objects = noted(frame)
+    for key, note in objects.items():
+        if note["as"] == "category":
+            note["categories"] = _axis(frame.iloc[:, int(key)].cat.categories)
     doubtful = [dtype for dtype in frame.dtypes if _doubtful(dtype)]
     try:
         table = pa.Table.from_pandas(
@@ -68,13 +72,23 @@ def unpack(table: pa.Table, *, series: bool = False) -> Any:
     """
     told: dict[str, Any] = json.loads((table.schema.metadata or {}).get(b"weft", b"{}"))
     frame = table.to_pandas(use_threads=table.num_rows * table.num_columns > _SMALL)
-    frame = restored(frame, table, told.get("objects", {}))
+    frame = _restored(frame, table, told.get("objects", {}))
     frame = _own_labels(_own_index(frame, told), told)
     if not series:
         return frame
     column = frame.iloc[:, 0]
     column.name = _unname(told["name"])
     return column
+
+
+def _restored(frame: Any, table: pa.Table, objects: Objects) -> Any:
+    frame = restored(frame, table, objects)
+    for key, note in objects.items():
+        if note["as"] == "category":
+            column = frame.iloc[:, int(key)]
+            categories = _unaxis(note["categories"])
+            frame.isetitem(int(key), column.cat.rename_categories(categories))
+    return frame
 
 
 def _doubtful(dtype: Any) -> bool:
@@ -92,7 +106,8 @@ def _doubtful(dtype: Any) -> bool:
 
 def _verify_types(frame: Any, table: pa.Table, objects: Objects) -> None:
     """Raise `CannotKeep` unless every column comes back with its type."""
-    back = restored(table.slice(0, 0).to_pandas(use_threads=False), table.slice(0, 0), objects)
+    nothing = table.slice(0, 0)
+    back = _restored(nothing.to_pandas(use_threads=False), nothing, objects)
     for label, before, after in zip(frame.columns, frame.dtypes, back.dtypes, strict=True):
         if before != after or str(before) != str(after):
             raise CannotKeep(f"column {str_of(label)!r} is {before} and would become {after}")
@@ -116,7 +131,7 @@ def _verify_objects(frame: Any, table: pa.Table, objects: Objects) -> None:
 def _plain_labels(frame: Any, told: dict[str, Any]) -> Any:
     """Return the frame under unique texts as labels; note how to get its own back."""
     columns = frame.columns
-    texts = columns.nlevels == 1 and set(map(type, columns)) <= {str}
+    texts = columns.nlevels == 1 and set(map(type, columns)) == {str}
     if texts and columns.is_unique and isinstance(columns.name, str | None):
         told["object_labels"] = columns.dtype == object
         return frame
@@ -186,9 +201,10 @@ def _levels(index: Any, label: str) -> Any:
 def _index_of(levels: Any, names: list[Any], freq: str | None) -> Any:
     if len(names) > 1:
         return pd.MultiIndex.from_frame(levels, names=names)
-    index: Any = pd.Index(levels.iloc[:, 0], name=names[0])
+    index: Any = pd.Index(levels.iloc[:, 0])
+    index.name = names[0]
     if freq is not None and isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
-        index.freq = freq
+        index = type(index)(index, freq=freq)
     return index
 
 

@@ -21,10 +21,7 @@ _CHARACTERS = 20_000
 def failed(error: BaseException, *, path: str, project_path: str) -> BlockFailed:
     """Return `error` as the failure of the block whose code is at `path`."""
     cause = Cause.OUT_OF_MEMORY if isinstance(error, MemoryError) else Cause.USER
-    syntax = isinstance(error, SyntaxError) and error.filename == path
-    return BlockFailed(
-        described(error, path=path, project_path=project_path), final=syntax, cause=cause
-    )
+    return BlockFailed(described(error, path=path, project_path=project_path), cause=cause)
 
 
 def plain(message: str, *, kind: str, path: str, project_path: str) -> dict[str, Json]:

@@ -66,10 +66,11 @@ class PythonLanguage:
                 ),
                 final=True,
             )
+        code = _checked(envelope.code, envelope)
         keywords = _keywords(task)
         module = types.ModuleType(f"block:{envelope.block_uuid}")
         with _blamed(envelope), _running(module, task, keywords):
-            found = _executed(envelope.code, module, task)
+            found = _executed(code, module, task)
             for preprocesser in found.preprocessers:
                 _awaited(call(preprocesser, envelope.block_uuid, task.inputs, keywords))
             if not found.functions:
@@ -147,7 +148,18 @@ def _release(error: BaseException) -> None:
         trace = trace.tb_next
 
 
-def _executed(code: str, module: types.ModuleType, task: Task) -> _Found:
+def _checked(code: str, envelope: Envelope) -> types.CodeType:
+    """Compile a block's text. Raises a final `BlockFailed`: trying again cannot help."""
+    prime(envelope.code_path, code)
+    try:
+        return _compiled(code, envelope.code_path)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        fault = failed(error, path=envelope.code_path, project_path=envelope.project_path)
+        text = f"Block {envelope.block_uuid} is not valid Python: {fault.error['error']}"
+        raise BlockFailed({**fault.error, "error": text}, final=True) from None
+
+
+def _executed(code: types.CodeType, module: types.ModuleType, task: Task) -> _Found:
     """Execute a block's text and return what it decorated."""
     envelope = task.envelope
     found = _Found()
@@ -162,8 +174,7 @@ def _executed(code: str, module: types.ModuleType, task: Task) -> _Found:
     namespace["test"] = _collector(found.tests)
     namespace["preprocesser"] = _collector(found.preprocessers)
     namespace[envelope.block_type] = _collector(found.functions)
-    prime(envelope.code_path, code)
-    exec(_compiled(code, envelope.code_path), namespace)  # noqa: S102  running it is the job
+    exec(code, namespace)  # noqa: S102  running it is the job
     _add_marked(found, namespace, envelope.block_type)
     return found
 

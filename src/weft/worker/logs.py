@@ -35,8 +35,15 @@ class LogWriter:
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._tags = dict(tags)
 
-    def write(self, level: str, message: str, extra: Mapping[str, Json] | None = None) -> None:
-        """Append a message, in several lines marked `continued` when it is very long."""
+    def write(
+        self,
+        level: str,
+        message: str,
+        extra: Mapping[str, Json] | None = None,
+        *,
+        continued: bool = False,
+    ) -> None:
+        """Append a message; a very long one goes on in lines marked `continued`."""
         keys = {**_plain_tags(extra or {}), **self._tags}
         message = encodable(message)
         step = PIECE if message.isascii() else PIECE // 4
@@ -47,10 +54,9 @@ class LogWriter:
                 "message": message[start : start + step],
                 **keys,
             }
-            if start:
+            if start or continued:
                 line["continued"] = True
-            text = json.dumps(line, ensure_ascii=False, default=_as_text)
-            os.write(self._fd, encodable(text).encode() + b"\n")
+            os.write(self._fd, encodable(_json(line)).encode() + b"\n")
 
     def close(self) -> None:
         """Close the file; further writes raise `OSError`."""
@@ -72,6 +78,8 @@ class LineStream(io.TextIOBase):
         self._writer = writer
         self._fd = fd
         self._pending: dict[int, str] = {}
+        self._begun: set[int] = set()
+        """Threads of whose unfinished line the first pieces are written already."""
         self.buffer = _ByteStream(self)
 
     @property
@@ -106,10 +114,12 @@ class LineStream(io.TextIOBase):
         if any(end in text for end in _LINE_ENDS):
             *whole, pending = pending.replace("\r", "\n").split("\n")
             for line in whole:
-                self._emit(line)
-        while len(pending) >= PIECE:
-            self._emit(pending[:PIECE])
-            pending = pending[PIECE:]
+                self._emit(line, thread)
+                self._begun.discard(thread)
+        if len(pending) >= PIECE:
+            self._emit(pending, thread)
+            self._begun.add(thread)
+            pending = ""
         if pending:
             self._pending[thread] = pending
         return len(text)
@@ -118,11 +128,12 @@ class LineStream(io.TextIOBase):
         """Write the unfinished lines of all threads."""
         self.buffer.finish()
         while self._pending:
-            self._emit(self._pending.popitem()[1])
+            thread, line = self._pending.popitem()
+            self._emit(line, thread)
 
-    def _emit(self, line: str) -> None:
+    def _emit(self, line: str, thread: int) -> None:
         if line.strip():
-            self._writer.write("INFO", line)
+            self._writer.write("INFO", line, continued=thread in self._begun)
 
 
 class _ByteStream(io.RawIOBase):
@@ -162,16 +173,17 @@ class LineHandler(logging.Handler):
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
+        extra = dict(getattr(record, "tags", {}))
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(extra.get("error"), BaseException):
+            error = extra["error"]
+        if error is not None:
+            extra.update(_stack(error))
         try:
-            extra = dict(getattr(record, "tags", {}))
-            error = record.exc_info[1] if record.exc_info else None
-            if isinstance(extra.get("error"), BaseException):
-                error = extra["error"]
-            if error is not None:
-                extra.update(_stack(error))
-            self._writer.write(record.levelname, record.getMessage(), extra)
-        except Exception:  # noqa: BLE001  a bad format string must not fail the block; logging says so on stderr
-            self.handleError(record)
+            message = record.getMessage()
+        except Exception as wrong:  # noqa: BLE001  a bad format string must not fail the block
+            message = f"{record.msg!r} with {record.args!r} ({wrong})"
+        self._writer.write(record.levelname, message, extra)
 
 
 class DictLogger(logging.Logger):
@@ -189,18 +201,21 @@ class DictLogger(logging.Logger):
         level: int,
         msg: object,
         args: Any,
+        /,
         exc_info: Any = None,
         extra: Mapping[str, object] | None = None,
         stack_info: bool = False,  # noqa: FBT001, FBT002  the signature is logging's
         stacklevel: int = 1,
         **tags: object,
     ) -> None:
+        extra = dict(extra or {})
+        known = extra.get("tags")
         super()._log(
             level,
             msg,
             args,
             exc_info=exc_info,
-            extra={**(extra or {}), "tags": tags},
+            extra={**extra, "tags": {**(known if isinstance(known, dict) else {}), **tags}},
             stack_info=stack_info,
             stacklevel=stacklevel + 1,
         )
@@ -237,6 +252,19 @@ def encodable(text: str) -> str:
 def _plain_tags(extra: Mapping[str, Json]) -> dict[str, Json]:
     reserved = {"timestamp", "level", "message", "continued"}
     return {f"{key}_" if key in reserved else str(key): value for key, value in extra.items()}
+
+
+def _json(line: Mapping[str, Json]) -> str:
+    try:
+        return json.dumps(line, ensure_ascii=False, allow_nan=False, default=_as_text)
+    except (ValueError, TypeError, RecursionError):
+        # Circles, NaN, keys that are no text: what matters is the line, so they become text.
+        plain = (str, int, bool, type(None))
+        safe = {
+            key: value if isinstance(value, plain) or key == "timestamp" else _as_text(value)
+            for key, value in line.items()
+        }
+        return json.dumps(safe, ensure_ascii=False)
 
 
 def _stack(error: BaseException) -> dict[str, Json]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import importlib
+import os
 import resource
 import sys
 import threading
@@ -41,9 +42,14 @@ def languages() -> dict[str, Language]:
 
 
 def warm() -> None:
-    """Load what every attempt needs, so that forked children find it loaded."""
+    """Load what every attempt needs, so that forked children find it loaded.
+
+    Call it again after importing data libraries: what goes with them is loaded then.
+    """
     languages()
     files.formats()
+    if {"pandas", "pyarrow"} <= set(sys.modules):
+        importlib.import_module("weft.artifacts.pandas_table")
 
 
 def execute(
@@ -61,6 +67,7 @@ def execute(
     """
     reserve = bytearray(_RESERVE)
     began = resource.getrusage(resource.RUSAGE_SELF)
+    pid = os.getpid()
     try:
         with _ONE_AT_A_TIME, _logged(envelope) as logger, _importable(envelope.project_path):
             result = _attempt(envelope, logger, ask, stopping or threading.Event())
@@ -72,6 +79,9 @@ def execute(
         result = Errored(
             faults.described(error, path=envelope.code_path, project_path=envelope.project_path)
         )
+    if os.getpid() != pid:
+        # A copy that the block forked and forgot: the original tells the end.
+        os._exit(0)
     return replace(result, metrics={**result.metrics, **_spent(began)})
 
 
@@ -95,12 +105,13 @@ def _attempt(
     ask: Callable[..., Json],
     stopping: threading.Event,
 ) -> Result:
+    pid = os.getpid()
     try:
         language = languages().get(envelope.language)
         if language is None:
             raise NotFound(
-                f"block {envelope.block_uuid} is written in {envelope.language!r}, "
-                "which nothing here can run",
+                f"Block {envelope.block_uuid} is written in {envelope.language!r}, "
+                "which nothing here can run.",
                 hint=f"There is: {', '.join(sorted(languages()))}.",
             )
         task = Task(
@@ -112,6 +123,8 @@ def _attempt(
             stopping=stopping,
         )
         returned = language.run(task)
+        if os.getpid() != pid:
+            return Completed()
         outputs = _stored(returned.outputs, envelope)
         if envelope.run_tests:
             returned.check()
@@ -120,7 +133,8 @@ def _attempt(
         return Errored(failure.error, cause=failure.cause, final=failure.final)
     except (WeftError, files.Unstorable) as error:
         kind = "Unstorable" if isinstance(error, files.Unstorable) else type(error).__name__
-        fault = _fault(str(error), kind, envelope)
+        hint = getattr(error, "hint", None)
+        fault = _fault(f"{error} {hint}" if hint else str(error), kind, envelope)
         _tell(logger, fault)
         return Errored(fault)
     return Completed(outputs, _sizes(outputs))
@@ -178,14 +192,12 @@ def _fault(message: str, kind: str, envelope: Envelope) -> dict[str, Any]:
 
 
 def _tell(logger: DictLogger, fault: Any) -> None:
-    logger.log(
-        logging.ERROR,
-        "%s",
-        fault["error"],
-        error=fault["error"],
-        error_stack=fault["errors"],
-        error_stacktrace=fault["message"],
-    )
+    tags = {
+        "error": fault["error"],
+        "error_stack": fault["errors"],
+        "error_stacktrace": fault["message"],
+    }
+    logger.error("%s", fault["error"], extra={"tags": tags})
 
 
 @contextlib.contextmanager

@@ -126,7 +126,6 @@ def _dump_pandas(value: Any, path: Path, kind: str) -> dict[str, Any]:
     _pyarrow()
     pandas_table = importlib.import_module("weft.artifacts.pandas_table")
     table, told = pandas_table.pack(value, series=kind == "pandas.series")
-    told["rows"] = table.num_rows
     table = table.replace_schema_metadata(
         {**(table.schema.metadata or {}), b"weft": json.dumps(told).encode()}
     )
@@ -156,7 +155,7 @@ def _dump_polars(value: Any, path: Path, kind: str) -> dict[str, Any]:
 
 
 def _load_polars(path: Path, kind: str) -> object:
-    frame = _library("polars").read_ipc(path, memory_map=False)
+    frame = _library("polars").read_ipc(path)
     if kind == "polars.series":
         return frame.to_series()
     return frame.lazy() if kind == "polars.lazy" else frame
@@ -185,14 +184,16 @@ def _describe(
     kind: str, table: Any, told: Mapping[str, Any], types: list[str] | None = None
 ) -> dict[str, Any]:
     names = [column.name for column in _columns(table.schema, told)]
-    types = types or [str(field.type) for field in table.schema]
+    if types is None:
+        types = [str(field.type) for field in table.schema]
     schema = tuple(Column(name, type_) for name, type_ in zip(names, types, strict=True))
     head = table.slice(0, SAMPLE_ROWS)
     sample = {
         "columns": names[:SAMPLE_COLUMNS],
         "rows": _cells(head, told, columns=SAMPLE_COLUMNS),
     }
-    return {"kind": kind, "rows": table.num_rows, "schema": schema, "sample": sample}
+    rows = told.get("rows", table.num_rows)
+    return {"kind": kind, "rows": rows, "schema": schema, "sample": sample}
 
 
 def _writer(pa: Any, path: Path, schema: Any) -> Any:
@@ -238,7 +239,7 @@ def _told(schema: Any) -> dict[str, Any]:
 
 
 def _columns(schema: Any, told: Mapping[str, Any]) -> tuple[Column, ...]:
-    labels: list[str] = told.get("labels") or schema.names
+    labels: list[str] = told.get("labels", schema.names)
     hidden = told.get("hidden", 0)
     fields = list(schema)[: len(schema) - hidden] if hidden else list(schema)
     return tuple(
