@@ -24,7 +24,7 @@ SORTABLE = (
     "updated_at",
 )
 
-RUNS_LOOKED_AT = 1000
+RUNS_LOOKED_AT = 500
 """Without a run to look at, the list covers the block runs of this many newest runs."""
 
 _DEFAULT_ORDER = (("started_at", True), ("created_at", True), ("completed_at", True))
