@@ -362,9 +362,9 @@ class TestSilence:
         assert isinstance(ear.end().event, Succeeded)
 
     def test_an_executor_serves_again_after_a_silence(self, make: Make, tmp_path: Path) -> None:
-        executor = make(ttl=0.6)
+        executor = make(ttl=1.5)
         first = run(executor, make_job(tmp_path, WAIT))
-        assert first.event == Lost("block", 1, Cause.ENGINE)
+        assert first.event == Lost("block", 1, Cause.ENGINE), first.outcome.error
         second = run(executor, make_job(tmp_path, "return 1"))
         assert isinstance(second.event, Succeeded)
 

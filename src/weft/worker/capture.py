@@ -44,11 +44,15 @@ class Capture:
             self._write(stream, bytes(rest[:PIECE]))
             del rest[:PIECE]
 
-    def close(self) -> None:
-        """Write unfinished lines and close the log."""
+    def finish(self) -> None:
+        """Write unfinished lines as they are."""
         for stream, rest in self._rest.items():
             self._write(stream, bytes(rest))
             rest.clear()
+
+    def close(self) -> None:
+        """Write unfinished lines and close the log."""
+        self.finish()
         if self._writer is not None:
             self._writer.close()
             self._writer = None

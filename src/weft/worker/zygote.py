@@ -87,6 +87,10 @@ def _stranger(protocol: int) -> str:
     )
 
 
+def _silent(seconds: float) -> Goodbye:
+    return Goodbye(f"the engine was silent for {seconds:g} s", Cause.ENGINE)
+
+
 @contextlib.contextmanager
 def _watched(link: Link, silence: float) -> Iterator[None]:
     """End the process, still without children, when the engine is dead or silent.
@@ -107,6 +111,7 @@ def _watched(link: Link, silence: float) -> Iterator[None]:
             except (EngineGone, Invalid):
                 os._exit(0)
             if time.monotonic() > link.last_beat + silence:
+                link.send(_silent(silence))
                 os._exit(0)
 
     watcher = threading.Thread(target=watch, name="weft-watch")
@@ -197,9 +202,7 @@ class Zygote:
 
     def _leave_silent(self) -> None:
         self._silent = True
-        self._leaving = Goodbye(
-            f"the engine was silent for {self._welcome.silence:g} s", Cause.ENGINE
-        )
+        self._leaving = _silent(self._welcome.silence)
         self._waiting.clear()
         for attempt in self._attempts.values():
             attempt.end(Order.SILENCE)
@@ -295,6 +298,7 @@ class Zygote:
         if report.completed is not None:
             # Its outputs are complete: who waits for them need not wait for its funeral.
             attempt.drain()
+            attempt.capture.finish()
             attempt.told = True
             self._tell(report)
 
@@ -353,6 +357,9 @@ class Zygote:
                 # With each death, the children of the dead become ours.
                 _kill_children()
                 os.wait()
+        for attempt in list(self._attempts.values()):
+            attempt.drain()
+            attempt.capture.close()
         return code
 
     def _tell(self, message: Message) -> None:

@@ -258,13 +258,24 @@ class Zygote:
 
     def _prove(self, proof: int) -> None:
         """Wait until no child is left: each held the other end of the pipe `proof`."""
-        for pid in self._pids(self):
-            # The kernel kills the children of a dead zygote, but not what they started.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
-        with selectors.DefaultSelector() as selector:
-            selector.register(proof, selectors.EVENT_READ)
-            if not selector.select(_EXIT):
+        deadline = time.monotonic() + _EXIT
+        with contextlib.ExitStack() as watched:
+            waiting = {proof}
+            for pid in self._pids(self):
+                # The kernel kills the children of a dead zygote, but not what they started.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+                # The pipe closes a moment before a process is over, for those we know of.
+                with contextlib.suppress(OSError, AttributeError):
+                    watch = os.pidfd_open(pid)
+                    watched.callback(os.close, watch)
+                    waiting.add(watch)
+            while waiting and (patience := deadline - time.monotonic()) > 0:
+                with selectors.DefaultSelector() as selector:
+                    for fd in waiting:
+                        selector.register(fd, selectors.EVENT_READ)
+                    waiting -= {key.fd for key, _ in selector.select(patience)}
+            if waiting:
                 _log.error("Processes of a dead zygote are still there after %g s", _EXIT)
 
     def _release(self) -> None:
