@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from weft.api.app import routers
 from weft.api.errors import STATUSES
 from weft.cli.failures import EXIT_CODES
+from weft.cli.main import root
 from weft.core import errors
 from weft.core.errors import WeftError
 
@@ -123,6 +130,70 @@ def test_there_are_python_examples() -> None:
 def test_a_fence_says_what_it_holds(page: Path) -> None:
     for fence in _FENCE.finditer(page.read_text(encoding="utf-8")):
         assert fence["kind"].strip(), f"a fence without a language: {fence['text'][:60]!r}"
+
+
+def _commands(page: Path) -> Iterator[list[str]]:
+    """Yield the words of each `weft ...` in a page's shell examples."""
+    for code in _code(page, "sh"):
+        for line in code.replace("\\\n", " ").splitlines():
+            plain = re.split(r"\s#|[|&;>]", line)[0]
+            words = shlex.split(plain) if plain.count("'") % 2 == 0 else []
+            while words and ("=" in words[0] or words[0] == "export"):
+                words = words[1:]
+            if words and words[0].rpartition("/")[2] == "weft":
+                yield words[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_in_examples_exist(page: Path) -> None:
+    for words in _commands(page):
+        command: click.Command = root()
+        context = click.Context(command, info_name="weft")
+        rest = list(words)
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            found = command.get_command(context, rest[0])
+            assert found is not None, f"weft {' '.join(words)}: no command {rest[0]!r}"
+            command, context = found, click.Context(found, info_name=rest[0], parent=context)
+            rest = rest[1:]
+        known = {opt for param in command.get_params(context) for opt in param.opts}
+        known |= {opt for param in command.get_params(context) for opt in param.secondary_opts}
+        wrong = [word for word in rest if word.startswith("-") and word not in known]
+        assert not wrong, f"weft {' '.join(words)}: no option {wrong}"
+
+
+def test_commands_are_looked_for_at_all() -> None:
+    assert sum(1 for page in PAGES for _ in _commands(page)) > 30
+
+
+def _paths() -> set[str]:
+    """Return the paths of the API, each parameter as `:`."""
+    found = (getattr(route, "path", "") for router in routers() for route in router.routes)
+    return {re.sub(r"\{[^}]*\}", ":", path) for path in found} | {"/openapi.json"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_urls_in_examples_exist(page: Path) -> None:
+    text = "\n".join(_code(page, "sh"))
+    for url in re.findall(r"http://127\.0\.0\.1:\d+(/[^\s'\"?]*)", text):
+        parts = url.split("/")
+        # A part is itself, or stands for a parameter.
+        wanted = re.compile("/".join(f"(?:{re.escape(part)}|:)" for part in parts))
+        assert any(wanted.fullmatch(path) for path in _paths()), url
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "zensical.toml", tmp_path)
+    shutil.copytree(DOCS, tmp_path / "docs")
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("zensical")), "build", "--strict"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "site" / "index.html").is_file()
 
 
 def test_the_page_of_errors_says_what_the_code_says() -> None:
