@@ -226,9 +226,9 @@ class TestLogging:
     def test_what_python_itself_writes_is_lines(self, log: Log) -> None:
         with captured(log.writer):
             sys.stderr.write("file.py:1: DeprecationWarning: old\n")
-            print("out", end="")  # noqa: T201  what this is about
-            print("err", file=sys.stderr)
-        assert log.messages() == ["file.py:1: DeprecationWarning: old", "err", "out"]  # noqa: T201  what this is about
+            sys.stdout.write("out")
+            sys.stderr.write("err\n")
+        assert log.messages() == ["file.py:1: DeprecationWarning: old", "err", "out"]
 
     def test_everything_is_put_back(self, log: Log) -> None:
         before = (sys.stdout, sys.stderr, logging.getLogger().level)

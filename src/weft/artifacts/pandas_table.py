@@ -54,6 +54,9 @@ def pack(value: Any, *, series: bool = False) -> tuple[pa.Table, dict[str, Any]]
         table = pa.Table.from_pandas(
             fits(frame, objects), nthreads=1 if frame.size < _SMALL else None
         )
+    except MemoryError:
+        # Arrow's own kind is an ArrowException too; memory is not a matter of format.
+        raise
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise CannotKeep(f"Arrow cannot hold it: {error}") from None
     if objects:

@@ -20,6 +20,7 @@ from typing import Any
 
 from weft.blocks.faults import encodable, failed, plain, prime
 from weft.blocks.signature import Mismatch, call, shape, validate
+from weft.core.states import Cause
 from weft.ports.blocks import BlockFailed, Returned, Task
 from weft.sdk.context import Context, enter
 from weft.sdk.decorators import marks
@@ -238,7 +239,8 @@ def _watch(function: _Function, task: Task, keywords: Mapping[str, Any]) -> None
         task.logger.info("Sensor %s is not satisfied; next look in 1 minute.", envelope.block_uuid)
         if task.stopping.wait(LOOK_SECONDS):
             raise BlockFailed(
-                _plain(f"Sensor {envelope.block_uuid} was told to stop.", "Stopped", envelope)
+                _plain(f"Sensor {envelope.block_uuid} was told to stop.", "Stopped", envelope),
+                cause=Cause.CANCELLED,
             )
 
 

@@ -196,7 +196,7 @@ class DictLogger(logging.Logger):
         super().__init__(name)
         self.parent = logging.getLogger()
 
-    def _log(  # noqa: PLR0917  the signature is logging's
+    def _log(  # type: ignore[override]  # noqa: PLR0917  tags may be called `level` or `msg`
         self,
         level: int,
         msg: object,

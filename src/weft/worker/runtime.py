@@ -107,13 +107,7 @@ def _attempt(
 ) -> Result:
     pid = os.getpid()
     try:
-        language = languages().get(envelope.language)
-        if language is None:
-            raise NotFound(
-                f"Block {envelope.block_uuid} is written in {envelope.language!r}, "
-                "which nothing here can run.",
-                hint=f"There is: {', '.join(sorted(languages()))}.",
-            )
+        language = _language(envelope)
         task = Task(
             envelope=envelope,
             inputs=_inputs(envelope),
@@ -137,7 +131,25 @@ def _attempt(
         fault = _fault(f"{error} {hint}" if hint else str(error), kind, envelope)
         _tell(logger, fault)
         return Errored(fault)
+    except MemoryError:
+        raise
+    except Exception as error:
+        logger.exception("The outputs of block %s could not be kept.", envelope.block_uuid)
+        return Errored(
+            faults.described(error, path=envelope.code_path, project_path=envelope.project_path)
+        )
     return Completed(outputs, _sizes(outputs))
+
+
+def _language(envelope: Envelope) -> Language:
+    known = languages()
+    if envelope.language not in known:
+        raise NotFound(
+            f"Block {envelope.block_uuid} is written in {envelope.language!r}, "
+            "which nothing here can run.",
+            hint=f"There is: {', '.join(sorted(known))}.",
+        )
+    return known[envelope.language]
 
 
 def _inputs(envelope: Envelope) -> Sequence[object]:
