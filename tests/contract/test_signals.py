@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import threading
 import uuid
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from weft.ports.signals import MOVED, RUNS, SCHEDULES, Signals
+from weft.signals.bell import BellSignals
 from weft.signals.local import LocalSignals
 from weft.signals.postgres import PostgresSignals
 from weft.signals.sqlite import SqliteSignals
@@ -75,6 +77,12 @@ def _sqlite(tmp_path: Path) -> Pair:
     return Pair(SqliteSignals(path), SqliteSignals(path), commit)
 
 
+def _bell(tmp_path: Path) -> Pair:
+    folder = tmp_path / ("deep" * 40)
+    teller = BellSignals(folder, LocalSignals(), ear=True)
+    return Pair(teller, BellSignals(folder, LocalSignals(), ear=True), lambda: None)
+
+
 def _postgres_url() -> str:
     url = os.environ.get("WEFT_TEST_POSTGRES_URL")
     if not url:
@@ -90,8 +98,8 @@ def _postgres(_: Path) -> Pair:
 
 
 @pytest.fixture(
-    params=[_local, _sqlite, pytest.param(_postgres, marks=pytest.mark.postgres)],
-    ids=["local", "sqlite", "postgres"],
+    params=[_local, _sqlite, _bell, pytest.param(_postgres, marks=pytest.mark.postgres)],
+    ids=["local", "sqlite", "bell", "postgres"],
 )
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     made: Pair = request.param(tmp_path)
@@ -170,6 +178,28 @@ def test_a_commit_of_another_process_is_heard_on_sqlite(tmp_path: Path) -> None:
     pair.commit()
     assert all(ear.waits_for(topic) for topic in (RUNS, SCHEDULES, MOVED))
     pair.hearer.close()
+
+
+def test_a_bell_whose_process_died_is_taken_away(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
+        dead.bind(str(tmp_path / "1.sock"))
+    teller = BellSignals(tmp_path, LocalSignals(), ear=False)
+    teller.notify(RUNS)
+    assert list(tmp_path.glob("*.sock")) == []
+    teller.close()
+
+
+def test_a_deaf_bell_tells_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    hearer = BellSignals(tmp_path, LocalSignals(), ear=True)
+    teller = BellSignals(tmp_path, LocalSignals(), ear=False)
+    ear = Ear()
+    hearer.listen(ear)
+    teller.listen(Ear())
+    teller.notify(RUNS)
+    assert ear.waits_for(RUNS)
+    teller.close()
+    hearer.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.postgres

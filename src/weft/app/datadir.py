@@ -4,6 +4,7 @@
     <data>/engine.id          name of the engine; made once, kept for ever
     <data>/engine.lock        held by the living engine; tells its pid and address
     <data>/run-<n>.lock       held by a `weft run`, the n-th at this moment
+    <data>/bells/             sockets of those who want to be told news
     <data>/logs/              see `logfiles`
     <data>/outputs/           unless `variables_dir` of the project says otherwise
     <data>/settings.toml      optional; see `settings`
@@ -36,6 +37,11 @@ class DataDir:
     def logs(self) -> Path:
         """Where logs lie."""
         return self.root / "logs"
+
+    @property
+    def bells(self) -> Path:
+        """Where processes of this host are told news; see `signals.bell`."""
+        return self.root / "bells"
 
     @property
     def lock(self) -> Path:

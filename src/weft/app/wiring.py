@@ -37,6 +37,7 @@ from weft.ports.registry import Registry
 from weft.ports.signals import Signals
 from weft.project.files import ProjectFolder
 from weft.services.context import Context
+from weft.signals.bell import BellSignals
 from weft.signals.local import LocalSignals
 from weft.signals.postgres import PostgresSignals
 from weft.signals.sqlite import SqliteSignals
@@ -118,7 +119,10 @@ def signals_for(settings: Settings, company: Company) -> Signals:
     if path is None:
         url, schema = _plain_url(settings.database_url)
         return PostgresSignals(url, channel=schema)
-    return LocalSignals() if company is Company.ALONE else SqliteSignals(path)
+    bells = DataDir(settings.data_dir).bells
+    if company is Company.ALONE:
+        return BellSignals(bells, LocalSignals(), ear=True)
+    return BellSignals(bells, SqliteSignals(path), ear=False)
 
 
 def make_engine(
