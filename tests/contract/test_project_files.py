@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -79,13 +80,28 @@ def test_a_pipeline_comes_with_its_code(root: Path, files: Open) -> None:
 def test_a_changed_block_is_seen_at_once(root: Path, files: Open) -> None:
     path = root / "data_loaders" / "one.py"
     texts = [f"x = {number}\n" for number in range(10)]
+    tick = time.time_ns() + 60_000_000_000
     seen = []
     for text in texts:
-        path.write_text(text)  # in place, of equal size, within one tick of the disk's clock
+        path.write_text(text)  # in place and of equal size
+        os.utime(path, ns=(tick, tick))  # as if within one tick of the disk's clock
         loaded = files().load(SUMS)
         seen.append(loaded.code[loaded.spec.blocks[0].code_hash])
 
     assert seen == texts
+
+
+def test_what_did_not_change_is_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in root.rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    kept = ProjectFolder(root)
+    first = kept.scan()
+    opened: list[str] = []
+    monkeypatch.setattr(os, "open", lambda *args: opened.append(args[0]))
+
+    assert kept.scan() == first
+    assert kept.load(SUMS) is first[0]
+    assert opened == []
 
 
 def test_a_changed_project_setting_reaches_the_pipelines(root: Path, files: Open) -> None:

@@ -62,6 +62,10 @@ def test_every_reader_reads_what_was_written(value: dict[str, Any]) -> None:
     assert canonical(by_ruamel(text)) == canonical(value)
 
 
+def test_words_that_only_some_readers_take_for_flags_are_quoted() -> None:
+    assert emit.block({"n": "y", "a": "b"}) == "'n': 'y'\na: b\n"
+
+
 @given(values)
 def test_a_value_on_one_line_is_read_alike(value: Any) -> None:
     line = emit.inline(value)
@@ -113,6 +117,8 @@ KEYS = [*yaml.safe_load(FILE), "retry_config", "new key"]
 
 
 @given(st.dictionaries(st.sampled_from([k for k in KEYS if k != "blocks"]), values, min_size=1))
+@example({"name": "a\nb"})
+@example({"name": ["a"]})
 @example({"description": "two\nlines\n"})
 @example({"variables": {"region": "us", "on": True, "at": 750}})
 @example({"executor_type": "k8s", "widgets": [{"uuid": "chart", "type": "chart"}]})

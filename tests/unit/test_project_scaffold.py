@@ -73,6 +73,20 @@ def test_an_empty_folder_is_filled_in_place(tmp_path: Path) -> None:
     assert ProjectFolder(tmp_path).names() == [EXAMPLE_PIPELINE]
 
 
+def test_a_folder_becomes_a_project_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[str] = []
+    rename = Path.rename
+
+    def watched(source: Path, target: Path) -> Path:
+        moved.append(target.name)
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    create_project(tmp_path, project_uuid=UUID)
+
+    assert moved[-1] == "metadata.yaml"
+
+
 def test_a_project_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     create_project(tmp_path, project_uuid=UUID)
     (tmp_path / "titanic.csv").unlink()
