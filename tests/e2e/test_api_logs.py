@@ -125,15 +125,26 @@ def test_a_stream_follows_until_the_run_has_ended(served: Served, run: dict[str,
             listened.set()
             return stop
 
+        looks = threading.Semaphore(0)
+        files = served.context.logs.files
+
+        def look(run_id: RunId) -> Any:
+            looks.release()
+            return files(run_id)
+
         served.context.signals.listen = listen  # type: ignore[method-assign]
+        served.context.logs.files = look  # type: ignore[method-assign]
         path = f"/api/pipeline_runs/{run['id']}/logs/stream"
         client = threading.Thread(target=lambda: texts.append(served.client.get(path).text))
         client.start()
         assert listened.wait(10)
         write(served, run, ids["one"], "meanwhile")
         player.tell(CancelAsked("test"))
+        while looks.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            assert looks.acquire(timeout=10), "a move that is no end ended the stream"
         write(served, run, ids["one"], "last words")
-        assert client.is_alive()
         player.tell(Stopped(BlockUuid("one"), 1))
         client.join(10)
     assert not client.is_alive()

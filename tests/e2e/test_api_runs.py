@@ -48,6 +48,8 @@ def test_the_list_pages(served: Served) -> None:
         assert body["metadata"] == {"count": 5, "next": offset < 4}
         seen += [item["id"] for item in body["pipeline_runs"]]
     assert seen == made[::-1]
+    last = served.client.get("/api/pipeline_runs?_limit=2&_offset=3").json()
+    assert last["metadata"] == {"count": 5, "next": False}
     none = served.client.get("/api/pipeline_runs?_limit=0").json()
     assert none == {"pipeline_runs": [], "metadata": {"count": 5, "next": False}}
 

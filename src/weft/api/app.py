@@ -31,8 +31,9 @@ def create_app(
     """Return the application over one project.
 
     With `legacy_errors` errors are answered with HTTP status 200, as old clients
-    expect. `allowed_hosts` and `allowed_origins` come beside loopback and the
-    server's own origin. `identify` says who asks: without it, whoever sits here.
+    expect; what the guard refuses is not. `allowed_hosts` and `allowed_origins` come
+    beside loopback and the server's own origin. `identify` says who asks: without it,
+    whoever sits here.
     """
     app = FastAPI(
         title="Weft",
@@ -50,7 +51,7 @@ def create_app(
     # The last added is the outermost.
     app.add_middleware(Intake, limit=body_limit, legacy=legacy_errors)
     app.add_middleware(Shield, legacy=legacy_errors)
-    app.add_middleware(Guard, hosts=allowed_hosts, origins=allowed_origins, legacy=legacy_errors)
+    app.add_middleware(Guard, hosts=allowed_hosts, origins=allowed_origins)
     return app
 
 

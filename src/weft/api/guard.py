@@ -41,12 +41,10 @@ class Guard:
         *,
         hosts: Collection[str] = (),
         origins: Collection[str] = (),
-        legacy: bool = False,
     ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower().rstrip(".") for host in hosts)
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
-        self._legacy = legacy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -68,7 +66,7 @@ class Guard:
             code, kind, message, hint = refusal
             response = respond(
                 body_of(code, kind, message, hint=hint),
-                status=200 if self._legacy and code != _FORBIDDEN else code,
+                status=code,
                 headers={"connection": "close"},
             )
             await response(scope, receive, with_headers)
@@ -157,11 +155,14 @@ def _name_of(host: str) -> str:
 
 
 def _climbs(scope: Scope) -> bool:
-    """Whether path or query climb out of where they belong, also when encoded twice."""
+    """Whether path or query climb out of where they belong.
+
+    The server decodes the path once and routes decode names once more; nobody decodes
+    the query before this, and once after it.
+    """
     query = scope.get("query_string", b"").decode("latin-1").replace("+", " ")
     for text in (scope["path"], query):
-        once = unquote(text)
-        for plain in (text, once, unquote(once)):
+        for plain in (text, unquote(text)):
             if "\x00" in plain:
                 return True
             if "../" in plain or "..\\" in plain or plain.endswith("/.."):
