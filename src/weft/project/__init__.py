@@ -1,6 +1,6 @@
-"""A project on disk: reads and writes the files of Mage projects, and makes new ones.
+"""A project on disk, in the layout of Mage.
 
-Job: whatever a file contains, answer with a value, or with an error that names file,
-line and column; write without losing what is not understood.
-Prohibition: files only: no database, no runs, no HTTP.
+Job: read, check and change its files, and make new projects; whatever a file holds,
+the answer is a value or an error that names file, line and column.
+Prohibition: no database, no runs, no HTTP; nothing outside the project is touched.
 """
