@@ -18,7 +18,6 @@ from weft.store import migrate, open_store
 from weft.store.address import parse
 from weft.store.engine import connect_postgres, connect_sqlite
 from weft.store.migrations.run import script, upgrade
-from weft.store.tables import VERSION_TABLE
 
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
@@ -143,7 +142,7 @@ def test_two_that_prepare_at_once_wait_for_each_other(url: str) -> None:
 
 def test_a_database_of_a_newer_weft_is_refused(url: str) -> None:
     migrate.prepare(url, upgrade=True)
-    _do(url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    _do(url, "UPDATE schema_version SET version_num = '9999'")
     with pytest.raises(Conflict, match="9999") as caught:
         migrate.prepare(url, upgrade=True)
     assert caught.value.hint

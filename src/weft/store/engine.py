@@ -129,7 +129,7 @@ def connect_postgres(address: Address) -> Engine:
         max_overflow=15,
         pool_timeout=BUSY_SECONDS,
         pool_use_lifo=True,
-        connect_args={"connect_timeout": int(BUSY_SECONDS), "application_name": "weft"},
+        connect_args={"connect_timeout": int(BUSY_SECONDS), "fallback_application_name": "weft"},
         execution_options={"schema_translate_map": {None: address.schema}},
     )
 
