@@ -22,7 +22,7 @@ OPERATIONS = [
     (method, route)
     for route in ROUTES
     if isinstance(route, APIRoute)
-    for method in sorted(route.methods)
+    for method in sorted(route.methods or ())
 ]
 NAMES = [f"{method} {route.path}" for method, route in OPERATIONS]
 BODY = {

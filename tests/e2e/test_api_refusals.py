@@ -246,7 +246,10 @@ def test_our_own_page_and_programs_are_served(served: Served, headers: dict[str,
 
 
 def test_allowed_hosts_and_origins_are_served(tmp_path: Path) -> None:
-    allowed = {"allowed_hosts": ["weft.example"], "allowed_origins": ["https://ui.example"]}
+    allowed: dict[str, Any] = {
+        "allowed_hosts": ["weft.example"],
+        "allowed_origins": ["https://ui.example"],
+    }
     with serving(tmp_path, **allowed) as served:
         own = {"Host": "weft.example", "Origin": "http://weft.example"}
         assert served.client.get("/api/status", headers=own).status_code == 200

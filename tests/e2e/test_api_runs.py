@@ -147,7 +147,12 @@ def test_cancelling_waits_for_the_end(served: Served) -> None:
     with Player(served.context, RunId(run)) as player:
         player.tell(Began())
         asked = threading.Event()
-        stop = served.context.signals.listen(lambda topic: topic == RUNS and asked.set())
+
+        def hear(topic: str) -> None:
+            if topic == RUNS:
+                asked.set()
+
+        stop = served.context.signals.listen(hear)
         answers: list[Any] = []
         body = {"pipeline_run": {"status": "cancelled"}}
         client = threading.Thread(

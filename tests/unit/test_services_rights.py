@@ -18,7 +18,7 @@ from weft.services.context import Context
 
 def use_cases() -> list[Callable[..., Any]]:
     """Return every public function of the services that takes a caller."""
-    found = []
+    found: list[Callable[..., Any]] = []
     for info in pkgutil.iter_modules(weft.services.__path__):
         module = importlib.import_module(f"{weft.services.__name__}.{info.name}")
         for name, function in inspect.getmembers(module, inspect.isfunction):
