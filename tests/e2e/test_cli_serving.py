@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -283,3 +284,37 @@ def test_a_demo_that_fails_says_so(bench: Bench) -> None:
     assert done.returncode == 1
     assert "OSError: sunk" in done.stderr
     assert json.loads(done.stdout)["status"] == "failed"
+
+
+@pytest.fixture
+def schema() -> Iterator[str]:
+    """Yield the URL of an empty schema of its own; drop it at the end."""
+    url = os.environ.get("WEFT_TEST_POSTGRES_URL")
+    if not url:
+        pytest.skip("WEFT_TEST_POSTGRES_URL is not set")
+    psycopg = pytest.importorskip("psycopg")
+    name = f"weft_{uuid.uuid4().hex[:12]}"
+    yield f"{url}?weft_schema={name}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+
+
+@pytest.mark.postgres
+def test_all_of_it_on_postgresql(bench: Bench, schema: str) -> None:
+    bench.environment["WEFT_DATABASE_URL"] = schema
+    bench.pipeline("quick", "@data_loader\ndef run(*args, **kwargs):\n    print('seen')\n")
+    with (
+        _running(bench, "server", "shop") as (server, ready),
+        _running(bench, "engine", "shop") as (engine, _),
+    ):
+        identity = bench.triggered("quick")
+        assert "seen" in bench.call("logs", identity, "-C", "shop", "-f").stdout
+        answer = _request(ready["url"], f"/api/pipeline_runs/{identity}")[1]["pipeline_run"]
+        assert answer["status"] == "completed"
+        done = bench.call("run", "shop", "quick", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["id"] > int(identity)
+        assert _ended(engine, signal.SIGTERM) == 0
+        assert _ended(server, signal.SIGTERM) == 0
+    root = next((bench.root / ".weft").iterdir())
+    assert not (root / "weft.db").exists()
