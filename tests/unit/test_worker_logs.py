@@ -82,21 +82,21 @@ class TestPrinting:
         assert log.messages() == [".."]
 
     def test_threads_do_not_mix_their_lines(self, log: Log) -> None:
-        start = threading.Barrier(4)
+        begun, done = threading.Event(), threading.Event()
 
-        def shout(letter: str) -> None:
-            start.wait()
-            for _ in range(50):
-                print(*[letter] * 20, file=log.stream)
+        def slow() -> None:
+            log.stream.write("one ")
+            begun.set()
+            assert done.wait(30)
+            log.stream.write("line\n")
 
-        threads = [threading.Thread(target=shout, args=(letter,)) for letter in "abcd"]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        messages = log.messages()
-        assert len(messages) == 200
-        assert set(messages) == {" ".join([letter] * 20) for letter in "abcd"}
+        thread = threading.Thread(target=slow)
+        thread.start()
+        assert begun.wait(30)
+        print("another", file=log.stream)
+        done.set()
+        thread.join()
+        assert log.messages() == ["another", "one line"]
 
     @pytest.mark.parametrize("letter", ["x", "ü", "\U0001f600"])
     def test_a_very_long_line_goes_on_in_the_next(self, log: Log, letter: str) -> None:
@@ -113,7 +113,12 @@ class TestPrinting:
         for _ in range(100):
             log.stream.write("x" * 10_000)
         assert log.path.stat().st_size > 900_000
-        assert "".join(log.messages()) == "x" * 1_000_000
+        print("end", file=log.stream)
+        print("next", file=log.stream)
+        lines = log.lines()
+        assert "".join(log.messages()) == "x" * 1_000_000 + "endnext"
+        assert [line.get("continued", False) for line in lines[:2]] == [False, True]
+        assert ("continued" in lines[-2], "continued" in lines[-1]) == (True, False)
 
     def test_control_characters_and_surrogates_are_harmless(self, log: Log) -> None:
         print("nul \x00 esc \x1b[31m bell \x07 lone \ud800 sep \u2028", file=log.stream)
@@ -216,6 +221,12 @@ class TestLogging:
             logger.info("text", what=circle)
             logger.info("after")
             assert log.messages()[-1] == "after"
+
+    def test_a_key_that_is_no_number_stays_json(self, log: Log) -> None:
+        with captured(log.writer) as logger:
+            logger.info("text", loss=float("nan"))
+        text = log.path.read_text()
+        assert json.loads(text, parse_constant=pytest.fail)["loss"] == "nan"
 
     def test_a_bad_format_string_does_not_fail_the_block(self, log: Log) -> None:
         with captured(log.writer) as logger:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from datetime import datetime, time
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,14 @@ def _verify_objects(frame: Any, table: pa.Table, objects: Objects) -> None:
         after = table.column(int(key)).to_pylist()
         pairs = zip(before[present], (cell for cell in after if cell is not None), strict=False)
         if sum(1 for cell in after if cell is not None) != present.sum() or not all(
-            a == b for a, b in pairs
+            a == b and _offset(a) == _offset(b) for a, b in pairs
         ):
             raise CannotKeep(f"column {str_of(frame.columns[int(key)])!r} would come back changed")
+
+
+def _offset(cell: Any) -> Any:
+    """Return how far from UTC a time is: equal instants of two zones are not the same value."""
+    return cell.utcoffset() if isinstance(cell, datetime | time) else None
 
 
 def _plain_labels(frame: Any, told: dict[str, Any]) -> Any:
