@@ -100,9 +100,15 @@ class Server:
                 answer = None
             if answer is not None:
                 return answer
-            assert time.monotonic() < give_up, f"no answer in {seconds} s: {self.log.read_text()}"
+            assert time.monotonic() < give_up, f"no answer in {seconds} s: {self.said()}"
             # Another process: there is nothing here to wait on but its answers.
             _pause()
+
+    def said(self) -> str:
+        """Return what the server logged, and what stands in the logs of its blocks."""
+        blocks = sorted(self.data.glob("logs/*/*"))
+        parts = [self.log.read_text(), *(f"{path}:\n{path.read_text()}" for path in blocks)]
+        return "\n".join(parts)
 
     def request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None

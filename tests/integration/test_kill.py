@@ -116,7 +116,7 @@ return 1
     always = code.replace("600 if first else 0", "600")
     pipelines = {
         "once_slow": {"blocks": {"a": code}},
-        "always_slow": {"blocks": {"a": always}},
+        "always_slow": {"blocks": {"b": always}},
     }
     return write_project(tmp_path / "project", pipelines), ledger
 

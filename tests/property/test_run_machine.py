@@ -225,13 +225,12 @@ class RunMachine(RuleBasedStateMachine):
         self.apply(Woke())
         assert self.run.wake_at is None or self.run.wake_at > self.now, "the engine would spin"
 
+    @precondition(lambda self: self.run.wake_at is not None and self.run.wake_at > self.now)
     @rule()
     def wake_early(self) -> None:
         waiting = {u for u, b in self.run.blocks.items() if b.not_before is not None}
-        soon = self.run.wake_at
         self.apply(Woke())
-        if soon is not None and soon > self.now:
-            assert waiting == {u for u, b in self.run.blocks.items() if b.not_before is not None}
+        assert waiting == {u for u, b in self.run.blocks.items() if b.not_before is not None}
 
     @rule()
     def cancel(self) -> None:
