@@ -48,12 +48,14 @@ def find(session: Session, wanted: RunFilter) -> Page:
     count = select(func.count().label("n")).select_from(t.pipeline_run).where(*where)
     total = int(session.run(count)[0]["n"])
     query = rows.select_runs().where(*where).order_by(*order)
-    found = list(session.run(query.limit(wanted.limit).offset(wanted.offset)))
+    found = session.run(query.limit(wanted.limit).offset(wanted.offset))
     if wanted.group_retries and found:
-        ids = [row["id"] for row in found]
+        ids = {row["id"] for row in found}
         dates = {found[0]["execution_date"], found[-1]["execution_date"]} - {None}
-        beside = or_(_run.id.in_(ids), _run.execution_date.in_(dates))
-        found = list(session.run(query.where(beside)))
+        beside = select(_run.id).where(*where, _run.execution_date.in_(dates))
+        more = {row["id"] for row in session.run(beside)} - ids
+        if more:
+            found = session.run(rows.select_runs().where(_run.id.in_(ids | more)).order_by(*order))
     (blocks,) = session.ask((_BLOCKS, {"ids": [row["id"] for row in found]}))
     return Page(tuple(rows.with_blocks(found, blocks)), total)
 

@@ -27,7 +27,8 @@ _FREE = (
         Among(_run.project_id, "projects"),
         or_(_run.owner.is_(None), ~_OWNER_LIVES),
     )
-    .order_by(_run.id)
+    # Not plainly by id: SQLite would walk through all history to save itself a sort.
+    .order_by(_run.id + 0)
     .limit(bindparam("most"))
     # Rows locked by another engine's claim are passed over, not waited for.
     .with_for_update(skip_locked=True, key_share=True, of=t.pipeline_run)

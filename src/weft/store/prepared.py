@@ -14,6 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement, Executable, bindparam
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.operators import OperatorType
 
 from weft.store.columns import Listed
 
@@ -33,6 +34,10 @@ class Among(ColumnElement[bool]):
         self.type = Boolean()
         self.column = column
         self.values = bindparam(name, type_=Listed(of))
+
+    def self_group(self, against: OperatorType | None = None) -> Among:  # noqa: ARG002
+        """Stand as it is: SQLAlchemy would write `= 1` behind it, and hide it from indexes."""
+        return self
 
 
 @compiles(Among, "sqlite")

@@ -188,7 +188,13 @@ _partial(
     "idempotency_key",
     unique=True,
 )
-_partial("ix_pipeline_run_open", pipeline_run.c.status.in_(OPEN), "project_id", "id")
+_partial(
+    "ix_pipeline_run_open",
+    pipeline_run.c.status.in_(OPEN),
+    "project_id",
+    "schedule_id",
+    "id",
+)
 _partial(
     "ix_pipeline_run_running",
     pipeline_run.c.status.in_(RUNNING),

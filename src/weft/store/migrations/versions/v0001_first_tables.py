@@ -221,7 +221,7 @@ def _pipeline_run() -> None:
     op.create_index(
         "ix_pipeline_run_open",
         "pipeline_run",
-        ["project_id", "id"],
+        ["project_id", "schedule_id", "id"],
         **_where("status IN ('initial', 'running')"),
     )
     op.create_index(
