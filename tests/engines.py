@@ -20,7 +20,8 @@ from weft.core.records import Outcome, RunWithBlocks
 from weft.core.states import RUN_ENDED, Cause
 from weft.engine.dispatcher import Dispatcher
 from weft.engine.held import ServedProject
-from weft.engine.loop import Engine, World
+from weft.engine.loop import Engine
+from weft.engine.world import World
 from weft.ports.executor import Job, Report, Reporter
 from weft.ports.registry import Registry
 from weft.ports.runs import NewRun, RunFilter

@@ -44,6 +44,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
                 "concurrency_config": {"pipeline_run_limit_all_triggers": 1},
             },
             "empty": {"blocks": {}},
+            "one_block": {"blocks": {"a": "return 1"}},
             "pair": {"blocks": {"a": "return 1", "b": "return 2"}},
         },
     )
@@ -260,6 +261,75 @@ def test_no_report_is_lost_while_the_database_is_away(bench: Bench) -> None:
         assert [attempt.number for attempt in unit.runs.attempts(run_id)] == [1, 1]
 
 
+def test_a_commit_of_which_nobody_knows_is_looked_up(bench: Bench) -> None:
+    fragile = Fragile(bench.store)
+    hands = ScriptedExecutor()
+    with bench.serving(hands, store=fragile):
+        run_id = bench.start("chain")
+        first = hands.next()
+        hands.start(first)
+        fragile.break_for(1, after_commit=True)
+        hands.succeed(first)
+        assert fragile.healed.wait(LIMIT)
+        second = hands.next()
+        assert second.envelope.block_uuid == "b"
+        hands.start(second)
+        fragile.break_for(2, after_commit=True)
+        hands.succeed(second)
+        ended = bench.wait(run_id)
+    assert ended.run.status is RunStatus.COMPLETED
+    with bench.store.read() as unit:
+        events = unit.events.since(0, run_id=run_id)
+        tries = {attempt.try_number for attempt in unit.runs.attempts(run_id)}
+    accepted = [e.block_uuid for e in events if e.cue == "complete" and e.block_uuid]
+    assert accepted == ["a", "b"]
+    assert tries == {1}
+
+
+@pytest.mark.parametrize("after_commit", [False, True])
+def test_no_fire_is_lost_while_the_database_is_away(bench: Bench, *, after_commit: bool) -> None:
+    fragile = Fragile(bench.store)
+    with bench.serving(ScriptedExecutor(by_itself=True), store=fragile):
+        fragile.break_for(3, after_commit=after_commit)
+        schedule = bench.schedule("chain", schedule_type="time", schedule_interval="@once")
+        runs = bench.wait_for_runs(schedule, 1)
+        assert bench.wait(runs[0]).run.status is RunStatus.COMPLETED
+    assert len(runs) == 1
+
+
+def test_a_trigger_that_skips_cancels_the_run_that_would_overlap(bench: Bench) -> None:
+    hands = ScriptedExecutor()
+    with bench.serving(hands):
+        schedule = bench.schedule(
+            "pair",
+            schedule_type="time",
+            schedule_interval="* * * * * *",
+            settings={"skip_if_previous_running": True},
+        )
+        first, second = bench.wait_for_runs(schedule, 2)[:2]
+        skipped = bench.wait(second)
+        assert bench.look(first).run.status is RunStatus.RUNNING
+    assert skipped.run.status is RunStatus.CANCELLED
+    assert skipped.run.started_at is None
+
+
+def test_a_trigger_that_waits_runs_one_after_the_other(bench: Bench) -> None:
+    hands = ScriptedExecutor()
+    with bench.serving(hands):
+        schedule = bench.schedule(
+            "one_block",
+            schedule_type="time",
+            schedule_interval="* * * * * *",
+            settings={"weft": {"overlap": "wait"}},
+        )
+        first, second = bench.wait_for_runs(schedule, 2)[:2]
+        job = hands.next()
+        assert job.run_id == first
+        assert bench.look(second).run.status is RunStatus.INITIAL
+        hands.succeed(job)
+        assert hands.next().run_id == second
+
+
 def test_a_schedule_makes_its_run_when_it_is_due(bench: Bench) -> None:
     with bench.serving(ScriptedExecutor(by_itself=True)):
         schedule = bench.schedule("chain", schedule_type="time", schedule_interval="@once")
@@ -340,21 +410,28 @@ class Fragile:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._failures = 0
+        self._after_commit = False
         self.healed = threading.Event()
 
-    def break_for(self, transactions: int) -> None:
+    def break_for(self, transactions: int, *, after_commit: bool = False) -> None:
         self.healed.clear()
+        self._after_commit = after_commit
         self._failures = transactions
 
     @contextmanager
     def write(self) -> Iterator[Unit]:
         with self._store.write() as unit:
             yield unit
-            if self._failures:
-                self._failures -= 1
-                if not self._failures:
-                    self.healed.set()
-                raise Unavailable("the test pulled the plug")
+            if not self._after_commit:
+                self._break()
+        self._break()
+
+    def _break(self) -> None:
+        if self._failures:
+            self._failures -= 1
+            if not self._failures:
+                self.healed.set()
+            raise Unavailable("the test pulled the plug")
 
     def read(self) -> AbstractContextManager[Unit]:
         return self._store.read()

@@ -27,7 +27,8 @@ from weft.core.ids import EngineId, RunId
 from weft.core.json import Json, JsonMap
 from weft.engine.dispatcher import Dispatcher
 from weft.engine.held import ServedProject
-from weft.engine.loop import Engine, World
+from weft.engine.loop import Engine
+from weft.engine.world import World
 from weft.executors.process import ProcessExecutor
 from weft.plugins import discover
 from weft.ports.channels import Channel

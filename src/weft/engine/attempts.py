@@ -55,6 +55,10 @@ class Attempts:
             self._held[job.run_id, block, job.envelope.attempt] = (executor, job.id)
         return adopted
 
+    def holds(self, run_id: RunId, block: BlockUuid, attempt: int) -> bool:
+        """Whether an executor of ours holds this attempt, or its end is not yet committed."""
+        return (run_id, block, attempt) in self._held
+
     def stop(self, run_id: RunId, block: BlockUuid, attempt: int) -> None:
         """Have an attempt ended; one that nobody holds is reported over at once."""
         held = self._held.get((run_id, block, attempt))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from weft.core.ids import BlockUuid, ProjectId, RunId, ScheduleId
 from weft.core.interval import Interval
 from weft.core.json import JsonMap
 from weft.core.schedule import parse_schedule
+from weft.core.schedule_settings import parse_settings
 from weft.core.states import RunStatus
 from weft.engine.draft import Draft, live_blocks
 from weft.engine.held import Held
@@ -68,7 +69,12 @@ class Dispatcher:
             taken = limits.live_blocks([project]) + sum(draft.newly_live for draft in mine)
             chosen: dict[RunId, list[BlockUuid]] = defaultdict(list)
             live = {draft.held.id: live_blocks(draft.run) for draft in mine}
-            for block in admission.choose_blocks(ready, places - taken, live_by_run=live):
+            by_pipeline: Counter[admission.PipelineKey] = Counter()
+            for draft in mine:
+                by_pipeline[project, draft.held.spec.uuid] += live[draft.held.id]
+            for block in admission.choose_blocks(
+                ready, places - taken, live_by_run=live, live_by_pipeline=by_pipeline
+            ):
                 chosen[block.run_id].append(block.block_uuid)
             for draft in mine:
                 if draft.held.id in chosen:
@@ -181,8 +187,13 @@ def _is_active(held: Held) -> bool:
 
 
 def _schedule_limit(held: Held) -> int | None:
-    own = (held.schedule.settings or {}).get("pipeline_run_limit") if held.schedule else None
-    return own if isinstance(own, int) else held.spec.limits.pipeline_run_limit
+    own = None
+    if held.schedule is not None:
+        try:
+            own = parse_settings(held.schedule.settings).run_limit
+        except Invalid:
+            own = None  # said when the trigger was planned; what it asks of time is not obeyed
+    return held.spec.limits.pipeline_run_limit if own is None else own
 
 
 def _waiting(held: Held) -> admission.WaitingRun:

@@ -5,79 +5,44 @@ runs, plan what is due, decide every report and admit what is ready; commit; onl
 then act. Whatever the database does in between, a report stays in the mailbox until
 a commit has it.
 
+When the database breaks off, nobody knows whether it had committed: the engine then
+trusts nothing that it remembers and reads its runs anew.
+
 Killing an engine at any point costs nothing but its lease: before the commit
 nothing happened, after it the next owner finds attempts that nobody holds and hands
-them out again. `Engine.checkpoint` names these points, for the tests that crash at
-each of them.
+them out again. `World.checkpoint` is told of these points, for the tests that crash
+at each of them.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from weft.core.calendar import CronFactory
 from weft.core.effects import Announce, Dispatch, Effect, Stop
 from weft.core.errors import Unavailable
-from weft.core.events import CancelAsked, Woke
-from weft.core.ids import BlockUuid, EngineId, RunId
-from weft.core.records import RunWithBlocks
-from weft.core.states import RunStatus
+from weft.core.ids import EngineId, RunId
 from weft.engine.attempts import Attempts, executor_of
 from weft.engine.dispatcher import Dispatcher
 from weft.engine.draft import Draft
+from weft.engine.hearing import Hearing, matters
 from weft.engine.held import Held, ServedProject
 from weft.engine.leases import LeaseKeeper
 from weft.engine.mailbox import Mailbox
-from weft.engine.notes import Drain, Note, Nudge, Own, Sweep
+from weft.engine.notes import Distrust, Drain, Note, Nudge, Own, Sweep
 from weft.engine.planner import Planner
-from weft.engine.recovery import Recovery, left_behind, orphaned
 from weft.engine.teller import Teller
-from weft.ports.channels import Channel
-from weft.ports.clock import Clock
-from weft.ports.executor import Executor, Report
-from weft.ports.registry import Registry
-from weft.ports.runs import Claim, EngineRef
-from weft.ports.signals import MOVED, RUNS, SCHEDULES, Signals
-from weft.ports.unit import Store, Unit
+from weft.engine.world import Health, World
+from weft.ports.executor import Report
+from weft.ports.runs import EngineRef
+from weft.ports.signals import MOVED, RUNS, SCHEDULES
 
 log = logging.getLogger(__name__)
 
-CLAIM_AT_ONCE = 100
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """All that an engine needs from outside.
-
-    `exclusive` says that no other engine can reach the store (SQLite): then a lease
-    that could not be renewed for a while puts nothing in doubt.
-    """
-
-    store: Store
-    executors: Registry[Executor]
-    signals: Signals
-    clock: Clock
-    cron: CronFactory
-    channels: Collection[Channel]
-    exclusive: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the engine is getting on; times in seconds."""
-
-    since_last_turn: float
-    work_overdue: float
-    lease_age: float
-    runs_held: int
-    attempts_in_flight: int
-    triggers_set_aside: Mapping[int, str]
 
 
 class Engine:
@@ -100,23 +65,18 @@ class Engine:
         pid: int,
         ttl: timedelta = timedelta(seconds=15),
         claim: bool = True,
-        checkpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
+        served = {one.project.id: one for one in projects}
         self._world = world
-        self._served = {served.project.id: served for served in projects}
+        self._checkpoint = world.checkpoint
         self._dispatcher = dispatcher
         self._on_death = on_death
-        self._ttl = ttl
         self._claims_others = claim
-        self.checkpoint = checkpoint
         self._mailbox: Mailbox[Note] = Mailbox()
         self._held: dict[RunId, Held] = {}
         self._attempts = Attempts(world.executors, self._mailbox.put)
-        self._recovery = Recovery(self._served)
-        self._planner = Planner(self._served, world.cron)
-        self._teller = Teller(
-            store=world.store, channels=world.channels, signals=world.signals, clock=world.clock
-        )
+        self._planner = Planner(served, world.cron)
+        self._teller = Teller(world)
         self._pause: float | None = None
         self._draining = False
         self._idle = threading.Condition()
@@ -125,6 +85,15 @@ class Engine:
         self._due_since: float | None = None
         with world.store.write() as unit:
             self.me: EngineRef = unit.engines.enlist(engine_id, ttl, host=host, pid=pid)
+        self._hearing = Hearing(
+            self.me,
+            served=served,
+            planner=self._planner,
+            attempts=self._attempts,
+            dispatcher=dispatcher,
+            checkpoint=world.checkpoint,
+            claim=claim,
+        )
         self._lease = LeaseKeeper(
             self.me,
             store=world.store,
@@ -206,8 +175,7 @@ class Engine:
                 self._pause = min(_LONGEST_PAUSE, 2 * (self._pause or _FIRST_PAUSE))
                 log.warning("the database does not answer; nothing is lost: %s", error)
                 self._stopped.wait(self._pause)
-                # The notes are still there: wake at once.
-                self._mailbox.again()
+                self._mailbox.put(Distrust())
             else:
                 self._pause = None
                 self._mailbox.done(len(notes))
@@ -217,142 +185,62 @@ class Engine:
     def _turn(self, notes: Sequence[Note]) -> None:
         self._draining = self._draining or any(isinstance(note, Drain) for note in notes)
         now = self._world.clock.now()
-        if not self._has_work(notes, now):
-            self._tell_idle()
-            return
+        if any(map(matters, notes)) or any(at <= now for at in self._deadlines()):
+            self._take_turn(notes, now)
+        with self._idle:
+            self._idle.notify_all()
+
+    def _take_turn(self, notes: Sequence[Note], now: datetime) -> None:
+        may_begin = not self._draining and not self._lease.in_doubt
         with self._world.store.write() as unit:
-            self.checkpoint("turn.begun")
-            drafts = {id_: Draft(held, str(self.me.id), now) for id_, held in self._held.items()}
-            self._hear(unit, notes, drafts, now)
-            self._decide(unit, drafts)
+            self._checkpoint("turn.begun")
+            drafts = self._hearing.hear(unit, notes, self._held, now=now, may_begin=may_begin)
+            if may_begin:
+                self._dispatcher.begin(drafts.values(), unit.limits)
+                self._dispatcher.admit(drafts.values(), unit.limits)
+            for draft in drafts.values():
+                self._dispatcher.write(draft)
             changed = [draft for draft in drafts.values() if draft.changed]
-            self.checkpoint("turn.decided")
+            self._checkpoint("turn.decided")
             lost = unit.runs.save([draft.save() for draft in changed]) if changed else frozenset()
-            self.checkpoint("turn.saved")
-        self.checkpoint("turn.committed")
+            self._checkpoint("turn.saved")
+        self._checkpoint("turn.committed")
         self._attempts.landed(note for note in notes if isinstance(note, Report))
         self._settle(drafts, lost)
-        self._tell(changed)
-        self._tell_idle()
-
-    def _has_work(self, notes: Sequence[Note], now: datetime) -> bool:
-        return any(_matters(note) for note in notes) or any(at <= now for at in self._deadlines())
-
-    def _hear(
-        self, unit: Unit, notes: Sequence[Note], drafts: dict[RunId, Draft], now: datetime
-    ) -> None:
-        """Take in all that happened: new runs, due schedules, requests, reports, time."""
-        news = _news(notes)
-        if self._claims_others and not self._draining:
-            self._find_runs(unit, news, drafts, now)
-        for note in notes:
-            if isinstance(note, Own):
-                self._hold_mine(unit, note.run_id, drafts, now)
-        if drafts and RUNS in news:
-            claims = [draft.held.claim for draft in drafts.values()]
-            for run_id, by in unit.runs.cancels(claims).items():
-                drafts[run_id].apply(CancelAsked(by))
-        for note in notes:
-            if isinstance(note, Report) and note.run_id in drafts:
-                drafts[note.run_id].report(note)
-        for draft in drafts.values():
-            due = draft.run.wake_at is not None and draft.run.wake_at <= now
-            if due and self._may_begin:
-                draft.apply(Woke())
-
-    @property
-    def _may_begin(self) -> bool:
-        return not self._draining and not self._lease.in_doubt
-
-    def _find_runs(
-        self, unit: Unit, news: Collection[str], drafts: dict[RunId, Draft], now: datetime
-    ) -> None:
-        """Claim what is free, make what is due."""
-        if RUNS in news:
-            for claimed in unit.runs.claim(self.me, list(self._served), CLAIM_AT_ONCE):
-                self._hold(unit, claimed.claim, claimed.stored, drafts, now)
-        if SCHEDULES in news:
-            self._planner.reload(unit, now)
-            for draft in drafts.values():
-                if draft.run.status is RunStatus.INITIAL:
-                    self._recovery.refresh(unit, draft.held)
-        for run_id in self._planner.plan(unit, self.me, now):
-            self.checkpoint("planned")
-            self._hold_mine(unit, run_id, drafts, now)
-
-    def _hold_mine(
-        self, unit: Unit, run_id: RunId, drafts: dict[RunId, Draft], now: datetime
-    ) -> None:
-        stored = unit.runs.get(run_id)
-        self._hold(unit, Claim(run_id, stored.run.fence), stored, drafts, now)
-
-    def _hold(
-        self,
-        unit: Unit,
-        claim: Claim,
-        stored: RunWithBlocks,
-        drafts: dict[RunId, Draft],
-        now: datetime,
-    ) -> None:
-        held = self._recovery.take_up(unit, claim, stored)
-        draft = drafts[claim.run_id] = Draft(held, str(self.me.id), now)
-        for block, attempt in left_behind(held.run):
-            if not self._adopt(draft, block, attempt):
-                draft.apply(orphaned(block, attempt))
-
-    def _adopt(self, draft: Draft, block: BlockUuid, attempt: int) -> bool:
-        """Whether an executor still holds an attempt of an earlier life."""
-        _, job = self._dispatcher.envelope(draft, Dispatch(block, attempt), draft.held.outputs)
-        return self._attempts.adopt(job, executor_of(draft.held, block))
-
-    def _decide(self, unit: Unit, drafts: Mapping[RunId, Draft]) -> None:
-        if self._may_begin:
-            self._dispatcher.begin(drafts.values(), unit.limits)
-            self._dispatcher.admit(drafts.values(), unit.limits)
-        for draft in drafts.values():
-            self._dispatcher.write(draft)
+        if changed:
+            self._teller.ring([MOVED], outbox=any(draft.held.over for draft in changed))
 
     # After the commit.
 
-    def _settle(self, drafts: Mapping[RunId, Draft], lost: Collection[RunId]) -> None:
+    def _settle(self, drafts: Mapping[RunId, Draft], lost: frozenset[RunId]) -> None:
         """Remember what was committed, forget what was lost, then act."""
-        for run_id, draft in drafts.items():
-            if run_id in lost:
-                log.warning("a run was taken over by another engine", extra={"run": run_id})
-                self._held.pop(run_id, None)
-                self._attempts.forget(run_id)
-                continue
+        kept = {run_id: draft for run_id, draft in drafts.items() if run_id not in lost}
+        for run_id in (self._held.keys() | lost) - kept.keys():
+            log.warning("run %d was taken over by another engine", run_id)
+            self._attempts.forget(run_id)
+        for draft in kept.values():
             draft.held.keep(draft.run, draft.outcomes)
-            self._held[run_id] = draft.held
+        self._held = {id_: draft.held for id_, draft in kept.items() if not draft.held.over}
+        for draft in kept.values():
             for effect in draft.effects:
                 self._carry_out(draft, effect)
             if draft.held.over:
-                del self._held[run_id]
                 self._planner.run_ended(draft.held.record.schedule_id, draft.now)
 
     def _carry_out(self, draft: Draft, effect: Effect) -> None:
         match effect:
             case Dispatch(block, attempt):
                 if not self._draining:
-                    self.checkpoint("act.dispatch")
+                    self._checkpoint("act.dispatch")
                     job = draft.jobs[block, attempt]
                     self._attempts.submit(job, executor_of(draft.held, block))
-                    self.checkpoint("act.dispatched")
+                    self._checkpoint("act.dispatched")
             case Stop(block, attempt):
                 self._attempts.stop(draft.held.id, block, attempt)
             case Announce():
                 pass  # a row of the outbox; the teller tells it
             case _:
                 assert_never(effect)
-
-    def _tell(self, changed: Sequence[Draft]) -> None:
-        if changed:
-            ended = any(draft.held.over for draft in changed)
-            self._teller.ring([MOVED], outbox=ended)
-
-    def _tell_idle(self) -> None:
-        with self._idle:
-            self._idle.notify_all()
 
     # Time.
 
@@ -405,22 +293,3 @@ class Engine:
         except Unavailable as error:
             log.warning("runs not given back; their lease will end: %s", error)
         self._held.clear()
-
-
-def _news(notes: Sequence[Note]) -> frozenset[str]:
-    """The topics to look into; a sweep looks into all of them."""
-    if any(isinstance(note, Sweep) for note in notes):
-        return frozenset({RUNS, SCHEDULES})
-    return frozenset(note.topic for note in notes if isinstance(note, Nudge))
-
-
-def _matters(note: Note) -> bool:
-    match note:
-        case Nudge(topic):
-            return topic in {RUNS, SCHEDULES}
-        case Drain():
-            return False
-        case Report() | Own() | Sweep():
-            return True
-        case _:
-            assert_never(note)

@@ -44,8 +44,3 @@ class Mailbox(Generic[N]):
         with self._news:
             for _ in range(count):
                 self._notes.popleft()
-
-    def again(self) -> None:
-        """Have the next `wait` return at once: what was peeked at is still to be done."""
-        with self._news:
-            self._fresh = True

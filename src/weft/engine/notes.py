@@ -29,8 +29,13 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
+class Distrust:
+    """The database broke off: what the engine remembers may not be what is stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Begin nothing new."""
 
 
-Note: TypeAlias = Report | Nudge | Own | Sweep | Drain
+Note: TypeAlias = Report | Nudge | Own | Sweep | Distrust | Drain

@@ -13,13 +13,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from weft.core import schedule as times
 from weft.core.calendar import CronFactory
-from weft.core.errors import WeftError
+from weft.core.errors import BrokenPipeline, NotFound, Unavailable, WeftError
 from weft.core.ids import ProjectId, RunId, ScheduleId
 from weft.core.records import PipelineSchedule
+from weft.core.schedule import Due
+from weft.core.schedule_settings import Overlap
 from weft.engine.held import ServedProject
 from weft.ports.runs import EngineRef, NewRun
 from weft.ports.schedules import Fired
@@ -27,12 +29,24 @@ from weft.ports.unit import Unit
 
 log = logging.getLogger(__name__)
 
+MENDING = timedelta(seconds=30)
+"""How soon a schedule whose pipeline was broken is looked at again."""
+
 
 @dataclass(slots=True)
 class _Watched:
     schedule: PipelineSchedule
     fired: Fired
     look_at: datetime | None
+    said: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A run just made; `overlaps` says that it is to be skipped for an earlier one."""
+
+    run_id: RunId
+    overlaps: bool = False
 
 
 class Planner:
@@ -60,10 +74,10 @@ class Planner:
         """Why some schedules are not planned."""
         return self._aside
 
-    def reload(self, unit: Unit, now: datetime) -> None:
-        """Read the active schedules anew, if any schedule changed."""
+    def reload(self, unit: Unit, now: datetime, *, anyway: bool = False) -> None:
+        """Read the active schedules anew, if any schedule changed (or `anyway`)."""
         revision = unit.schedules.revision()
-        if revision == self._revision:
+        if revision == self._revision and not anyway:
             return
         active = unit.schedules.active(list(self._served))
         fired = unit.schedules.fired([schedule.id for schedule in active])
@@ -77,9 +91,9 @@ class Planner:
         if schedule_id in self._watched:
             self._watched[schedule_id].look_at = now
 
-    def plan(self, unit: Unit, me: EngineRef, now: datetime) -> Sequence[RunId]:
+    def plan(self, unit: Unit, me: EngineRef, now: datetime) -> Sequence[Planned]:
         """Make the runs that are due, owned by `me`; return those that were new."""
-        made: list[RunId] = []
+        made: list[Planned] = []
         for watched in list(self._watched.values()):
             if watched.look_at is not None and watched.look_at <= now:
                 made += self._plan_one(watched, unit, me, now)
@@ -87,7 +101,7 @@ class Planner:
 
     def _plan_one(
         self, watched: _Watched, unit: Unit, me: EngineRef, now: datetime
-    ) -> Sequence[RunId]:
+    ) -> Sequence[Planned]:
         schedule = watched.schedule
         try:
             watched.fired = unit.schedules.fired([schedule.id])[schedule.id]
@@ -100,18 +114,34 @@ class Planner:
                 last_status=watched.fired.last_status,
             )
             new = self._describe(schedule, unit) if due.fires else None
+        except Unavailable:
+            raise
         except WeftError as error:
             self._set_aside(schedule, error)
-            watched.look_at = None
+            # A pipeline is mended by editing a file, of which nobody tells us.
+            mendable = isinstance(error, BrokenPipeline | NotFound)
+            watched.look_at = now + MENDING if mendable else None
             return ()
         watched.look_at = due.next_at
         self._aside.pop(schedule.id, None)
-        for note in due.notes:
-            log.warning("schedule", extra={"schedule": schedule.name, "note": note})
+        if due.notes and due.notes != watched.said:
+            watched.said = due.notes
+            log.warning("trigger %s: %s", schedule.name, "; ".join(due.notes))
         if new is None:
             return ()
-        made = [unit.runs.create(new(f.execution_date, f.key, me)) for f in due.fires]
-        return [run_id for run_id, is_new in made if is_new]
+        return self._make(due, [new(f.execution_date, f.key, me) for f in due.fires], unit)
+
+    def _make(self, due: Due, runs: Sequence[NewRun], unit: Unit) -> Sequence[Planned]:
+        skips = due.settings is not None and due.settings.overlap is Overlap.SKIP
+        made = []
+        for run in runs:
+            schedule_id = run.schedule_id
+            assert schedule_id is not None, "the planner makes runs of schedules"  # noqa: S101
+            open_before = skips and _runs_now(unit, schedule_id)
+            run_id, is_new = unit.runs.create(run)
+            if is_new:
+                made.append(Planned(run_id, overlaps=open_before))
+        return made
 
     def _describe(
         self, schedule: PipelineSchedule, unit: Unit
@@ -145,3 +175,8 @@ class Planner:
                 error,
                 extra={"trigger": schedule.name, "pipeline": schedule.pipeline_uuid},
             )
+
+
+def _runs_now(unit: Unit, schedule_id: ScheduleId) -> bool:
+    counts = unit.schedules.counts([schedule_id]).get(schedule_id)
+    return counts is not None and counts.in_progress > 0

@@ -14,10 +14,7 @@ from datetime import timedelta
 
 from weft.core.errors import Unavailable
 from weft.core.records import Announcement
-from weft.ports.channels import Channel
-from weft.ports.clock import Clock
-from weft.ports.signals import Signals
-from weft.ports.unit import Store
+from weft.engine.world import World
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +27,11 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 class Teller:
     """Drains the outbox into channels and rings signals."""
 
-    def __init__(
-        self, *, store: Store, channels: Collection[Channel], signals: Signals, clock: Clock
-    ) -> None:
-        self._store = store
-        self._channels = channels
-        self._signals = signals
-        self._clock = clock
+    def __init__(self, world: World) -> None:
+        self._store = world.store
+        self._channels = world.channels
+        self._signals = world.signals
+        self._checkpoint = world.checkpoint
         self._news = threading.Condition()
         self._topics: set[str] = set()
         self._outbox = True
@@ -82,7 +77,9 @@ class Teller:
                     held = unit.outbox.take(BATCH, HOLD)
                 if not held:
                     return None
+                self._checkpoint("outbox.taken")
                 told = [announcement.id for announcement in held if self._tell(announcement)]
+                self._checkpoint("outbox.told")
                 if told:
                     with self._store.write() as unit:
                         unit.outbox.done(told)

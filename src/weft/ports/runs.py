@@ -154,6 +154,10 @@ class RunStore(Protocol):
         """
         ...
 
+    def owned(self, me: EngineRef) -> Sequence[Claimed]:
+        """Return the open runs that this incarnation of `me` owns, as they stand."""
+        ...
+
     def save(self, saves: Sequence[Save]) -> frozenset[RunId]:
         """Write what a turn decided; return the runs whose claim was void.
 

@@ -10,7 +10,7 @@ from weft.core.ids import ProjectId, RunId
 from weft.ports.runs import Claim, Claimed, EngineRef
 from weft.store import rows
 from weft.store import tables as t
-from weft.store.prepared import Among, Prepared
+from weft.store.prepared import Among, Prepared, Row
 from weft.store.session import Session
 
 _run, _block, _engine, _inbox = t.pipeline_run.c, t.block_run.c, t.engine.c, t.inbox.c
@@ -40,6 +40,15 @@ _TAKE = Prepared(
     .where(_run.id.in_(select(_FREE.c.id)))
     .values(owner=bindparam("me"), owner_incarnation=bindparam("mine"), fence=_run.fence + 1)
     .returning(_run.id)
+)
+_OWNED = Prepared(
+    select(_run.id)
+    .where(
+        _run.status.in_(t.OPEN),
+        _run.owner == bindparam("me"),
+        _run.owner_incarnation == bindparam("mine"),
+    )
+    .order_by(_run.id + 0)
 )
 _RUNS = Prepared(rows.select_runs().where(Among(_run.id, "ids")).order_by(_run.id))
 _BLOCKS = Prepared(
@@ -86,9 +95,19 @@ def claim(
         "mine": me.incarnation,
     }
     (taken,) = session.ask((_TAKE, params))
-    if not taken:
+    return _as_they_stand(session, taken)
+
+
+def owned(session: Session, me: EngineRef) -> list[Claimed]:
+    """Return the open runs of one incarnation as they stand."""
+    (found,) = session.ask((_OWNED, {"me": me.id, "mine": me.incarnation}))
+    return _as_they_stand(session, found)
+
+
+def _as_they_stand(session: Session, found: Sequence[Row]) -> list[Claimed]:
+    if not found:
         return []
-    ids = {"ids": [row["id"] for row in taken]}
+    ids = {"ids": [row["id"] for row in found]}
     runs, blocks = session.ask((_RUNS, ids), (_BLOCKS, ids))
     return [
         Claimed(Claim(stored.run.id, stored.run.fence), stored)

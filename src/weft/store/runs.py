@@ -172,6 +172,9 @@ class SqlRuns:
     ) -> Sequence[Claimed]:
         return ownership.claim(self._session, me, projects, limit)
 
+    def owned(self, me: EngineRef) -> Sequence[Claimed]:
+        return ownership.owned(self._session, me)
+
     def save(self, saves: Sequence[Save]) -> frozenset[RunId]:
         return saving.save(self._session, saves)
 
