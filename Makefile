@@ -67,7 +67,7 @@ docs-generate: $(DEV)
 	$(BIN)/python docs/generate.py
 
 docs: docs-generate
-	$(BIN)/zensical build --clean
+	$(BIN)/zensical build --clean --strict
 
 clean:
 	rm -rf .venv site build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

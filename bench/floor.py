@@ -41,9 +41,11 @@ def _write(value: Any, path: Path) -> None:
     if isinstance(value, pd.DataFrame):
         table = pa.Table.from_pandas(value)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with pa.OSFile(str(path.with_suffix(".arrow")), "wb") as sink:
-            with pa.ipc.new_file(sink, table.schema, options=options) as writer:
-                writer.write_table(table)
+        with (
+            pa.OSFile(str(path.with_suffix(".arrow")), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema, options=options) as writer,
+        ):
+            writer.write_table(table)
     else:
         path.with_suffix(".json").write_text(json.dumps(value))
 

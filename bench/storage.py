@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -58,47 +60,47 @@ def transactions(env: Mapping[str, str]) -> int | None:
 
 def fill(url: str | None, data: Path, count: int) -> None:
     """Copy the newest finished run `count` times, with its block runs, attempts and events."""
-    if url is None:
-        link = sqlite3.connect(data / "weft.db")
-        prefix = ""
-        mark = "?"
-    else:
-        link = psycopg.connect(url)  # type: ignore[assignment]
-        prefix = "weft."
-        mark = "%s"
+    link: Any = sqlite3.connect(data / "weft.db") if url is None else psycopg.connect(url)
+    prefix, mark = ("", "?") if url is None else ("weft.", "%s")
     cursor = link.cursor()
-    cursor.execute(
-        f"SELECT max(id) FROM {prefix}pipeline_run WHERE status = 'completed'"  # noqa: S608
-    )
+    cursor.execute(f"SELECT max(id) FROM {prefix}pipeline_run WHERE status = 'completed'")
     model = cursor.fetchone()[0]
     for table, key in (("pipeline_run", "id"), ("block_run", "run_id")):
-        cursor.execute(f"SELECT * FROM {prefix}{table} WHERE {key} = {mark}", (model,))  # noqa: S608
+        cursor.execute(f"SELECT * FROM {prefix}{table} WHERE {key} = {mark}", (model,))
         names = [column[0] for column in cursor.description]
         rows = cursor.fetchall()
         kept = [n for n, name in enumerate(names) if name not in _OWN]
         columns = ", ".join(names[n] for n in kept)
         if table == "pipeline_run":
-            _repeat_runs(cursor, prefix, mark, columns, [rows[0][n] for n in kept], count)
+            values = [_adapted(rows[0][n]) for n in kept]
+            _repeat_runs(cursor, prefix, mark, columns, values, count)
         else:
             _repeat_blocks(cursor, prefix, columns, model)
     link.commit()
     if url is not None:
-        link.autocommit = True  # type: ignore[attr-defined]
+        link.autocommit = True
         cursor.execute("ANALYZE")
     link.close()
+
+
+def _adapted(value: Any) -> Any:
+    """Write a JSON value of PostgreSQL back as JSON."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 _OWN = {"id", "fire_key", "idempotency_key"}
 
 
-def _repeat_runs(cursor, prefix, mark, columns, values, count):  # type: ignore[no-untyped-def]
+def _repeat_runs(
+    cursor: Any, prefix: str, mark: str, columns: str, values: list[Any], count: int
+) -> None:
     marks = ", ".join([mark] * len(values))
     statement = f"INSERT INTO {prefix}pipeline_run ({columns}) VALUES ({marks})"
     for _ in range(0, count, 1000):
         cursor.executemany(statement, [values] * 1000)
 
 
-def _repeat_blocks(cursor, prefix, columns, model):  # type: ignore[no-untyped-def]
+def _repeat_blocks(cursor: Any, prefix: str, columns: str, model: int) -> None:
     names = columns.split(", ")
     chosen = ", ".join("r.id" if name == "run_id" else f"b.{name}" for name in names)
     cursor.execute(

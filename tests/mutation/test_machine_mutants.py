@@ -66,7 +66,8 @@ MUTANTS = {
     ),
     "hands out a loss while stopping": (
         (
-            "if self.stopping:\n            self.move(uuid, Cue.CANCEL, cause)\n            return\n"
+            "if self.stopping:\n            self.move(uuid, Cue.CANCEL, cause)\n"
+            "            return\n"
             "        losses"
         ),
         "losses",

@@ -36,6 +36,7 @@ def preload(names: Sequence[str]) -> Preloaded:
     os.environ.update(_SINGLE)
     runtime.warm()
     notes = [note for name in names if (note := _load(name))]
+    runtime.warm()  # again: what it loads for these modules it loads only once they are there
     sys.stdout.flush()
     started = sorted(t.name for t in threading.enumerate() if t not in threads)
     if started:

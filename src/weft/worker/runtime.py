@@ -65,7 +65,7 @@ def execute(
     question to the engine. Set `stopping` to end what waits (a sensor). Attempts in
     several threads take turns. Never raises, whatever the block does.
     """
-    reserve = bytearray(_RESERVE)
+    reserve = bytes(_RESERVE)
     began = resource.getrusage(resource.RUSAGE_SELF)
     pid = os.getpid()
     try:
