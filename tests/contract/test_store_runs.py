@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from tests.contract.stores import KINDS, PIPELINE, TTL, A, B, Yard, an_attempt, names
+from tests.contract.stores import KINDS, PIPELINE, SPEC, TTL, A, B, Yard, an_attempt, names
 from tests.stores import a_store
 
 from weft.core.errors import Conflict, Invalid, NotFound
-from weft.core.events import Admitted, Began, CancelAsked, Failed, Started
+from weft.core.events import Admitted, Began, CancelAsked, Failed, RetryAsked, Started
 from weft.core.ids import BlockRunId, EngineId, ProjectId, RunId, ScheduleId
 from weft.core.machine import BlockRun
 from weft.core.states import BlockStatus, RunStatus
@@ -202,6 +202,22 @@ def test_a_run_of_my_earlier_incarnation_is_free(yard: Yard) -> None:
     assert yard.claim(again)[0].claim == Claim(run_id, 2)
 
 
+def test_an_engine_can_ask_what_is_its_own(yard: Yard) -> None:
+    mine, born = yard.make(), yard.make(owner=yard.me)
+    yard.finish(yard.take())
+    yard.claim()
+    other = yard.enlist("other")
+    theirs = yard.make(owner=other)
+    with yard.store.read() as unit:
+        found = unit.runs.owned(yard.me)
+        assert [claimed.claim for claimed in found] == [Claim(mine, 1), Claim(born, 1)]
+        assert found[0].stored == unit.runs.get(mine)
+        assert [claimed.claim.run_id for claimed in unit.runs.owned(other)] == [theirs]
+    assert yard.enlist("me") != yard.me
+    with yard.store.read() as unit:
+        assert [claimed.claim.run_id for claimed in unit.runs.owned(yard.me)] == [mine, born]
+
+
 def test_an_ended_run_is_never_claimed(yard: Yard) -> None:
     yard.finish(yard.take())
     assert yard.claim(yard.enlist("other")) == []
@@ -284,6 +300,17 @@ def test_an_ended_run_takes_no_request_and_keeps_none(yard: Yard) -> None:
         assert not unit.runs.request_cancel(run_id, "bob")
         assert unit.runs.cancels([told.claim]) == {}
         assert unit.runs.get(run_id).run.cancel_requested_at is not None
+
+
+def test_a_request_that_came_too_late_does_not_end_a_retry(yard: Yard) -> None:
+    told = yard.take()
+    with yard.store.write() as unit:
+        unit.runs.request_cancel(told.claim.run_id, "ann")
+    yard.finish(told)
+    yard.turn(told, RetryAsked("bob", SPEC.graph(), {}, from_block=A))
+    (again,) = yard.claim()
+    with yard.store.write() as unit:
+        assert unit.runs.cancels([again.claim]) == {}
 
 
 def test_only_an_ended_run_is_deleted_and_all_of_it(yard: Yard) -> None:

@@ -187,12 +187,18 @@ def test_times_of_an_executor_are_believed_within_reason(yard: Yard) -> None:
     assert (block.started_at, block.completed_at) == (began, ended)
     (attempt,) = _attempts(yard, told)
     assert (attempt.started_at, attempt.ended_at) == (began, ended)
+    yard.turn(told, Admitted((B,)), Started(B, 1))
     future = Outcome(ended_at=now + timedelta(days=1), started_at=now + timedelta(days=2))
-    yard.turn(told, Admitted((B,)), Started(B, 1), Succeeded(B, 1), outcomes={(B, 1): future})
+    yard.turn(told, Succeeded(B, 1), outcomes={(B, 1): future})
     late = _block(yard, told, B)
     assert late.started_at is not None
     assert late.ended_at is not None
     assert late.started_at <= late.ended_at <= late.updated_at
+    yard.turn(told, Admitted((C,)), Started(C, 1))
+    slow = Outcome(ended_at=began)
+    yard.turn(told, Succeeded(C, 1), outcomes={(C, 1): slow})
+    slowest = _block(yard, told, C)
+    assert slowest.ended_at == slowest.started_at is not None
 
 
 def test_only_accepted_outputs_are_seen(yard: Yard) -> None:

@@ -1,4 +1,4 @@
-"""No statement of the store walks through history, on a database that has never been analysed."""
+"""No statement of the store walks through history, whatever the planner knows of it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,29 @@ def _statements() -> Iterator[tuple[str, Prepared]]:
 STATEMENTS = dict(_statements())
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+HISTORY = """
+    INSERT INTO project VALUES (1, 'u', 1, '/p', '2026');
+    INSERT INTO pipeline_version VALUES (1, 1, 'p', 'hash', '{}', '2026');
+    INSERT INTO pipeline_run (project_id, pipeline_uuid, version_id, hidden, status, passed_sla,
+        executor_type, epoch, fence, created_at, updated_at)
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+    SELECT 1, 'p', 1, 0, 'completed', 0, 'x', 1, 1, '2026', '2026' FROM n;
+    INSERT INTO block_run (project_id, run_id, block_uuid, status, attempt, failures, losses,
+        created_at, updated_at)
+    SELECT 1, id, 'a', 'completed', 1, 0, 0, '2026', '2026' FROM pipeline_run;
+    INSERT INTO event (project_id, actor, object_type, object_id, cue, at, reason, run_id)
+    SELECT 1, 'x', 'pipeline_run', id, 'create', '2026', '', id FROM pipeline_run;
+    ANALYZE;
+"""
+
+
+@pytest.fixture(scope="module", params=["fresh", "analysed"])
+def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("plans") / "weft.db"
     prepare(f"sqlite:///{path}", upgrade=True)
+    if request.param == "analysed":
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(HISTORY)
     return path
 
 

@@ -115,7 +115,6 @@ class Turn:
         if move.cue is Cue.RETRY:
             # It runs from now on, anew; no BEGIN will say so.
             run.update(started_at=self._now, completed_at=None, ended_at=None)
-            self._heeded.append({"run": run["id"]})
         elif move.cue is Cue.BEGIN:
             run["started_at"] = self._now
         elif move.after in RUN_ENDED:
