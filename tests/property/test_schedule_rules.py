@@ -135,8 +135,9 @@ def test_all_leaves_no_gap_but_what_it_says(
     schedule: PipelineSchedule, now: datetime, waited: list[timedelta]
 ) -> None:
     """Asked rarely or at every moment announced, the same dates are fired."""
-    # Without a time of switching on nobody can tell where the past of a new schedule begins.
-    known = replace(schedule, last_enabled_at=schedule.last_enabled_at or BEGIN)
+    # Without a time of switching on, or with one that is yet to come, nobody can tell
+    # where the past of a new schedule begins.
+    known = replace(schedule, last_enabled_at=min(schedule.last_enabled_at or BEGIN, now))
     rare, often = Planner(known), Planner(known)
     rare.turn(now)
     steps = often.turn(now)
