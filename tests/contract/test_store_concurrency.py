@@ -98,6 +98,22 @@ def test_a_project_opened_twice_at_once_is_one(yard: Yard) -> None:
     assert len(set(_at_once(*[open_it] * 4))) == 1
 
 
+@pytest.mark.postgres
+def test_a_project_is_not_kept_before_another_has_done_so(tmp_path: Path) -> None:
+    with a_store("postgres", tmp_path) as store, ThreadPoolExecutor(1) as pool:
+
+        def open_it() -> int:
+            with store.write() as unit:
+                return unit.catalog.project(path="/new", uuid=None).id
+
+        with store.write() as unit:
+            first = unit.catalog.project(path="/new", uuid=None).id
+            second = pool.submit(open_it)
+            with pytest.raises(TimeoutError):
+                second.result(0.3)
+        assert second.result(WAIT) == first
+
+
 def test_a_version_pinned_twice_at_once_is_one(yard: Yard) -> None:
     with yard.store.write() as unit:
         elsewhere = unit.catalog.project(path="/fresh", uuid=None)
