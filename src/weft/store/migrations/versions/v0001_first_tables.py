@@ -6,8 +6,6 @@ changes no more. `tables` says what one looks like now.
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
 
@@ -36,8 +34,21 @@ def upgrade() -> None:
     _attempt()
 
 
-def _where(condition: str) -> dict[str, Any]:
-    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+def _of_project(table: str) -> sa.ForeignKeyConstraint:
+    name = f"fk_{table}_project_id"
+    return sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=name)
+
+
+def _of_block_run(table: str) -> sa.ForeignKeyConstraint:
+    name = f"fk_{table}_block_run_id"
+    return sa.ForeignKeyConstraint(["block_run_id"], ["block_run.id"], name, ondelete="CASCADE")
+
+
+def _partial(
+    name: str, table: str, columns: list[str], condition: str, *, unique: bool = False
+) -> None:
+    where = sa.text(condition)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def _block_code() -> None:
@@ -45,7 +56,7 @@ def _block_code() -> None:
         "block_code",
         sa.Column("hash", sa.Text(), nullable=False),
         sa.Column("code", Words(), nullable=False),
-        sa.PrimaryKeyConstraint("hash", name=op.f("pk_block_code")),
+        sa.PrimaryKeyConstraint("hash", name="pk_block_code"),
     )
 
 
@@ -57,7 +68,7 @@ def _engine() -> None:
         sa.Column("lease_until", UtcTime(), nullable=False),
         sa.Column("host", Words(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_engine")),
+        sa.PrimaryKeyConstraint("id", name="pk_engine"),
     )
 
 
@@ -69,8 +80,8 @@ def _project() -> None:
         sa.Column("declared", sa.Boolean(), nullable=False),
         sa.Column("path", Words(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_project")),
-        sa.UniqueConstraint("uuid", name=op.f("uq_project_uuid")),
+        sa.PrimaryKeyConstraint("id", name="pk_project"),
+        sa.UniqueConstraint("uuid", name="uq_project_uuid"),
         sqlite_autoincrement=True,
     )
 
@@ -85,20 +96,18 @@ def _event() -> None:
         sa.Column("object_id", Id, nullable=False),
         sa.Column("cue", sa.Text(), nullable=False),
         sa.Column("at", UtcTime(), nullable=False),
-        sa.Column("before", sa.Text(), nullable=True),
-        sa.Column("after", sa.Text(), nullable=True),
+        sa.Column("before", sa.Text()),
+        sa.Column("after", sa.Text()),
         sa.Column("reason", Words(), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=True),
-        sa.Column("block_uuid", Words(), nullable=True),
-        sa.Column("run_id", Id, nullable=True),
-        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_event_project_id")),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_event")),
+        sa.Column("attempt", sa.Integer()),
+        sa.Column("block_uuid", Words()),
+        sa.Column("run_id", Id),
+        _of_project("event"),
+        sa.PrimaryKeyConstraint("seq", name="pk_event"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_event_run", "event", ["run_id", "seq"])
-    op.create_index(
-        "ix_event_schedule", "event", ["seq"], **_where("object_type IN ('pipeline_schedule')")
-    )
+    _partial("ix_event_schedule", "event", ["seq"], "object_type IN ('pipeline_schedule')")
 
 
 def _outbox() -> None:
@@ -110,9 +119,9 @@ def _outbox() -> None:
         sa.Column("payload", JsonText(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("deliveries", sa.Integer(), nullable=False),
-        sa.Column("held_until", UtcTime(), nullable=True),
-        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_outbox_project_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+        sa.Column("held_until", UtcTime()),
+        _of_project("outbox"),
+        sa.PrimaryKeyConstraint("id", name="pk_outbox"),
         sqlite_autoincrement=True,
     )
 
@@ -125,26 +134,24 @@ def _pipeline_schedule() -> None:
         sa.Column("pipeline_uuid", sa.Text(), nullable=False),
         sa.Column("name", Words(), nullable=False),
         sa.Column("token", Words(), nullable=False),
-        sa.Column("schedule_type", sa.Text(), nullable=True),
+        sa.Column("schedule_type", sa.Text()),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("description", Words(), nullable=True),
-        sa.Column("schedule_interval", Words(), nullable=True),
-        sa.Column("start_time", UtcTime(), nullable=True),
-        sa.Column("last_enabled_at", UtcTime(), nullable=True),
-        sa.Column("variables", JsonText(), nullable=True),
-        sa.Column("settings", JsonText(), nullable=True),
-        sa.Column("sla", sa.Integer(), nullable=True),
-        sa.Column("repo_path", Words(), nullable=True),
-        sa.Column("global_data_product_uuid", Words(), nullable=True),
+        sa.Column("description", Words()),
+        sa.Column("schedule_interval", Words()),
+        sa.Column("start_time", UtcTime()),
+        sa.Column("last_enabled_at", UtcTime()),
+        sa.Column("variables", JsonText()),
+        sa.Column("settings", JsonText()),
+        sa.Column("sla", sa.Integer()),
+        sa.Column("repo_path", Words()),
+        sa.Column("global_data_product_uuid", Words()),
         sa.Column("hidden", sa.Boolean(), nullable=False),
         sa.Column("fired_count", sa.BigInteger(), nullable=False),
-        sa.Column("fired_last", UtcTime(), nullable=True),
+        sa.Column("fired_last", UtcTime()),
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("updated_at", UtcTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_pipeline_schedule_project_id")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_pipeline_schedule")),
+        _of_project("pipeline_schedule"),
+        sa.PrimaryKeyConstraint("id", name="pk_pipeline_schedule"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_pipeline_schedule_project", "pipeline_schedule", ["project_id", "id"])
@@ -159,15 +166,13 @@ def _pipeline_version() -> None:
         sa.Column("content_hash", sa.Text(), nullable=False),
         sa.Column("spec", sa.Text(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_pipeline_version_project_id")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_pipeline_version")),
+        _of_project("pipeline_version"),
+        sa.PrimaryKeyConstraint("id", name="pk_pipeline_version"),
         sa.UniqueConstraint(
             "project_id",
             "pipeline_uuid",
             "content_hash",
-            name=op.f("uq_pipeline_version_project_id_pipeline_uuid_content_hash"),
+            name="uq_pipeline_version_project_id_pipeline_uuid_content_hash",
         ),
         sqlite_autoincrement=True,
     )
@@ -180,70 +185,68 @@ def _pipeline_run() -> None:
         sa.Column("project_id", Id, nullable=False),
         sa.Column("pipeline_uuid", sa.Text(), nullable=False),
         sa.Column("version_id", Id, nullable=False),
-        sa.Column("schedule_id", Id, nullable=True),
-        sa.Column("backfill_id", Id, nullable=True),
+        sa.Column("schedule_id", Id),
+        sa.Column("backfill_id", Id),
         sa.Column("hidden", sa.Boolean(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("execution_date", UtcTime(), nullable=True),
-        sa.Column("variables", JsonText(), nullable=True),
-        sa.Column("event_variables", JsonText(), nullable=True),
-        sa.Column("metrics", JsonText(), nullable=True),
+        sa.Column("execution_date", UtcTime()),
+        sa.Column("variables", JsonText()),
+        sa.Column("event_variables", JsonText()),
+        sa.Column("metrics", JsonText()),
         sa.Column("passed_sla", sa.Boolean(), nullable=False),
         sa.Column("executor_type", sa.Text(), nullable=False),
-        sa.Column("started_at", UtcTime(), nullable=True),
-        sa.Column("completed_at", UtcTime(), nullable=True),
-        sa.Column("ended_at", UtcTime(), nullable=True),
-        sa.Column("cancel_requested_at", UtcTime(), nullable=True),
+        sa.Column("started_at", UtcTime()),
+        sa.Column("completed_at", UtcTime()),
+        sa.Column("ended_at", UtcTime()),
+        sa.Column("cancel_requested_at", UtcTime()),
         sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("owner", sa.Text(), nullable=True),
-        sa.Column("owner_incarnation", sa.BigInteger(), nullable=True),
+        sa.Column("owner", sa.Text()),
+        sa.Column("owner_incarnation", sa.BigInteger()),
         sa.Column("fence", sa.BigInteger(), nullable=False),
-        sa.Column("fire_key", Words(), nullable=True),
-        sa.Column("idempotency_key", Words(), nullable=True),
+        sa.Column("fire_key", Words()),
+        sa.Column("idempotency_key", Words()),
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("updated_at", UtcTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_pipeline_run_project_id")
-        ),
+        _of_project("pipeline_run"),
         sa.ForeignKeyConstraint(
             ["schedule_id"],
             ["pipeline_schedule.id"],
-            name=op.f("fk_pipeline_run_schedule_id"),
+            name="fk_pipeline_run_schedule_id",
             ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
-            ["version_id"], ["pipeline_version.id"], name=op.f("fk_pipeline_run_version_id")
+            ["version_id"], ["pipeline_version.id"], name="fk_pipeline_run_version_id"
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_pipeline_run")),
+        sa.PrimaryKeyConstraint("id", name="pk_pipeline_run"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_pipeline_run_created", "pipeline_run", ["project_id", "created_at"])
-    op.create_index(
+    _partial(
         "ix_pipeline_run_open",
         "pipeline_run",
         ["project_id", "schedule_id", "id"],
-        **_where("status IN ('initial', 'running')"),
+        "status IN ('initial', 'running')",
     )
-    op.create_index(
+    _partial(
         "ix_pipeline_run_running",
         "pipeline_run",
         ["project_id", "pipeline_uuid", "schedule_id"],
-        **_where("status IN ('running')"),
+        "status IN ('running')",
     )
     op.create_index("ix_pipeline_run_schedule", "pipeline_run", ["schedule_id", "id"])
-    op.create_index(
+    _partial(
         "uq_pipeline_run_fire_key",
         "pipeline_run",
         ["project_id", "schedule_id", "fire_key"],
+        "fire_key IS NOT NULL",
         unique=True,
-        **_where("fire_key IS NOT NULL"),
     )
-    op.create_index(
+    _partial(
         "uq_pipeline_run_idempotency_key",
         "pipeline_run",
         ["project_id", "idempotency_key"],
+        "idempotency_key IS NOT NULL",
         unique=True,
-        **_where("idempotency_key IS NOT NULL"),
     )
     # Runs without a date come last; SQLite puts them there by itself.
     last = "" if op.get_bind().dialect.name == "sqlite" else " NULLS LAST"
@@ -267,34 +270,27 @@ def _block_run() -> None:
         sa.Column("run_id", Id, nullable=False),
         sa.Column("block_uuid", Words(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("started_at", UtcTime(), nullable=True),
-        sa.Column("completed_at", UtcTime(), nullable=True),
-        sa.Column("ended_at", UtcTime(), nullable=True),
-        sa.Column("metrics", JsonText(), nullable=True),
+        sa.Column("started_at", UtcTime()),
+        sa.Column("completed_at", UtcTime()),
+        sa.Column("ended_at", UtcTime()),
+        sa.Column("metrics", JsonText()),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("losses", sa.Integer(), nullable=False),
-        sa.Column("ready_at", UtcTime(), nullable=True),
-        sa.Column("not_before", UtcTime(), nullable=True),
-        sa.Column("accepted", sa.Integer(), nullable=True),
+        sa.Column("ready_at", UtcTime()),
+        sa.Column("not_before", UtcTime()),
+        sa.Column("accepted", sa.Integer()),
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("updated_at", UtcTime(), nullable=False),
+        _of_project("block_run"),
         sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_block_run_project_id")
+            ["run_id"], ["pipeline_run.id"], name="fk_block_run_run_id", ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["run_id"], ["pipeline_run.id"], name=op.f("fk_block_run_run_id"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_block_run")),
-        sa.UniqueConstraint("run_id", "block_uuid", name=op.f("uq_block_run_run_id_block_uuid")),
+        sa.PrimaryKeyConstraint("id", name="pk_block_run"),
+        sa.UniqueConstraint("run_id", "block_uuid", name="uq_block_run_run_id_block_uuid"),
         sqlite_autoincrement=True,
     )
-    op.create_index(
-        "ix_block_run_live",
-        "block_run",
-        ["project_id"],
-        **_where("status IN ('queued', 'running')"),
-    )
+    _partial("ix_block_run_live", "block_run", ["project_id"], "status IN ('queued', 'running')")
 
 
 def _inbox() -> None:
@@ -305,12 +301,12 @@ def _inbox() -> None:
         sa.Column("run_id", Id, nullable=False),
         sa.Column("asked_by", Words(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
-        sa.Column("taken", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_inbox_project_id")),
+        sa.Column("taken", sa.BigInteger()),
+        _of_project("inbox"),
         sa.ForeignKeyConstraint(
-            ["run_id"], ["pipeline_run.id"], name=op.f("fk_inbox_run_id"), ondelete="CASCADE"
+            ["run_id"], ["pipeline_run.id"], name="fk_inbox_run_id", ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
+        sa.PrimaryKeyConstraint("id", name="pk_inbox"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_inbox_run", "inbox", ["run_id"])
@@ -333,22 +329,15 @@ def _artifact() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("content_hash", sa.Text(), nullable=False),
-        sa.Column("rows", sa.BigInteger(), nullable=True),
-        sa.Column("schema", JsonText(), nullable=True),
-        sa.Column("sample", JsonText(), nullable=True),
+        sa.Column("rows", sa.BigInteger()),
+        sa.Column("schema", JsonText()),
+        sa.Column("sample", JsonText()),
         sa.Column("created_at", UtcTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["block_run_id"],
-            ["block_run.id"],
-            name=op.f("fk_artifact_block_run_id"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_artifact_project_id")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_artifact")),
+        _of_block_run("artifact"),
+        _of_project("artifact"),
+        sa.PrimaryKeyConstraint("id", name="pk_artifact"),
         sa.UniqueConstraint(
-            "block_run_id", "attempt", "name", name=op.f("uq_artifact_block_run_id_attempt_name")
+            "block_run_id", "attempt", "name", name="uq_artifact_block_run_id_attempt_name"
         ),
         sqlite_autoincrement=True,
     )
@@ -371,22 +360,15 @@ def _artifact_use() -> None:
         sa.Column("source_block_uuid", Words(), nullable=False),
         sa.Column("source_attempt", sa.Integer(), nullable=False),
         sa.Column("project_id", Id, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["block_run_id"],
-            ["block_run.id"],
-            name=op.f("fk_artifact_use_block_run_id"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_artifact_use_project_id")
-        ),
+        _of_block_run("artifact_use"),
+        _of_project("artifact_use"),
         sa.PrimaryKeyConstraint(
             "block_run_id",
             "attempt",
             "source_run_id",
             "source_block_uuid",
             "source_attempt",
-            name=op.f("pk_artifact_use"),
+            name="pk_artifact_use",
         ),
         sqlite_with_rowid=False,
     )
@@ -407,17 +389,12 @@ def _attempt() -> None:
         sa.Column("environment", Words(), nullable=False),
         sa.Column("log_path", Words(), nullable=False),
         sa.Column("created_at", UtcTime(), nullable=False),
-        sa.Column("started_at", UtcTime(), nullable=True),
-        sa.Column("ended_at", UtcTime(), nullable=True),
-        sa.Column("cause", sa.Text(), nullable=True),
-        sa.Column("metrics", JsonText(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["block_run_id"],
-            ["block_run.id"],
-            name=op.f("fk_attempt_block_run_id"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_attempt_project_id")),
-        sa.PrimaryKeyConstraint("block_run_id", "number", name=op.f("pk_attempt")),
+        sa.Column("started_at", UtcTime()),
+        sa.Column("ended_at", UtcTime()),
+        sa.Column("cause", sa.Text()),
+        sa.Column("metrics", JsonText()),
+        _of_block_run("attempt"),
+        _of_project("attempt"),
+        sa.PrimaryKeyConstraint("block_run_id", "number", name="pk_attempt"),
         sqlite_with_rowid=False,
     )
