@@ -48,6 +48,10 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ask the server to end, and wait until it did."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
@@ -111,12 +115,18 @@ class Server:
         return "\n".join(parts)
 
     def request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
         """Send one request; return the status and the decoded body."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)) as link:
             text = None if body is None else json.dumps(body)
-            link.request(method, path, text, {"Content-Type": "application/json"})
+            kind = {"Content-Type": "application/json"}
+            link.request(method, path, text, {**kind, **(headers or {})})
             answer = link.getresponse()
             return answer.status, json.loads(answer.read())
 

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit, urlunsplit
 from weft.core.errors import Invalid, MissingExtra, NotFound, Where
 
 FILE_NAME = "settings.toml"
+CRASH_AT = "WEFT_CRASH_AT"
+"""For tests: the point of `core.checkpoints` at which a process is to end."""
 _REMOTE = re.compile(r"^(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}
 Number = TypeVar("Number", int, float)
@@ -89,6 +91,7 @@ class Settings:
     sqlite_synchronous: str
     mage_status_codes: bool
     preload: tuple[str, ...] | None
+    crash_at: str | None = None
     remote_outputs: str | None = None
     """`MAGE_DATA_DIR` when it is a URL: it then moves outputs only."""
     ignored: Mapping[str, str] = field(default_factory=dict)
@@ -173,6 +176,7 @@ def read_settings(
         sqlite_synchronous=source.choice("sqlite_synchronous", "NORMAL", ("NORMAL", "FULL")),
         mage_status_codes=source.flag("mage_status_codes", default=False),
         preload=source.names("preload"),
+        crash_at=source.environment.get(CRASH_AT),
         remote_outputs=remote,
         ignored=ignored,
         origins=dict(source.origins),

@@ -18,10 +18,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from weft import __version__
 from weft.app.clock import SystemClock
+from weft.app.crash import crash
 from weft.app.datadir import DataDir
 from weft.app.logfiles import LogFiles
 from weft.app.settings import Settings
 from weft.artifacts.preview import FileOutputs
+from weft.core.checkpoints import Side, armed, read_crash
 from weft.core.errors import NotFound
 from weft.core.ids import EngineId, RunId
 from weft.core.json import Json, JsonMap
@@ -86,7 +88,9 @@ def open_house(settings: Settings, company: Company) -> Iterator[House]:
     project_settings = files.settings()
     outputs_root = settings.outputs_root(project_settings.variables_dir)
     # A server's database may be shared with engines of the older version: people decide.
+    checkpoint = armed(read_crash(settings.crash_at), Side.SERVER, crash)
     prepare(settings.database_url, upgrade=settings.sqlite_path is not None)
+    checkpoint("start.migrated")
     with ExitStack() as stack:
         store = open_store(
             settings.database_url, sqlite_full_sync=settings.sqlite_synchronous == "FULL"
@@ -98,6 +102,7 @@ def open_house(settings: Settings, company: Company) -> Iterator[House]:
             project = unit.catalog.project(
                 path=str(settings.project_dir), uuid=project_settings.uuid
             )
+        checkpoint("start.known")
         context = Context(
             store=store,
             files=files,
@@ -110,6 +115,7 @@ def open_house(settings: Settings, company: Company) -> Iterator[House]:
             pick=secrets.randbelow,
             cron=cron_calendar,
             outputs_dir=str(outputs_root),
+            checkpoint=checkpoint,
         )
         yield House(settings, data, context, project_settings, outputs_root)
 
@@ -146,7 +152,7 @@ def make_engine(
     executors.offer(LOCAL_EXECUTOR, lambda: _local_executor(settings, preload, warm=warm))
     if warm:
         executors.get(LOCAL_EXECUTOR)
-    return Engine(
+    engine = Engine(
         World(
             store=context.store,
             executors=executors,
@@ -155,6 +161,7 @@ def make_engine(
             cron=cron_calendar,
             channels=_channels(),
             exclusive=settings.sqlite_path is not None,
+            checkpoint=context.checkpoint,
         ),
         engine_id=engine_id,
         projects=[
@@ -178,10 +185,17 @@ def make_engine(
         ttl=timedelta(seconds=settings.lease_ttl),
         claim=claim,
     )
+    context.checkpoint("start.enlisted")
+    return engine
 
 
 def _local_executor(settings: Settings, preload: tuple[str, ...], *, warm: bool) -> Executor:
-    executor = ProcessExecutor(_refuse, ttl=settings.lease_ttl, preload=preload)
+    executor = ProcessExecutor(
+        _refuse,
+        ttl=settings.lease_ttl,
+        preload=preload,
+        crash_at=settings.crash_at,
+    )
     if warm:
         executor.warm(0)
     return executor

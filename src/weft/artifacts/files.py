@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 from weft.artifacts.jsontext import check
 from weft.artifacts.shown import short, type_text
 from weft.core.artifact import Output
+from weft.core.checkpoints import Checkpoint, unheeded
 from weft.core.errors import NotFound, WeftError
 from weft.plugins import discover
 from weft.ports.outputs import CannotKeep, Format
@@ -20,6 +22,9 @@ TOGETHER = 32
 """More plain values than this are kept as one output: the list of them."""
 
 _log = logging.getLogger(__name__)
+
+Seal: TypeAlias = Callable[[BinaryIO], None]
+"""What is done to a complete file before it gets its name."""
 
 
 class Unstorable(Exception):
@@ -33,7 +38,9 @@ def formats() -> tuple[Format, ...]:
     return tuple(sorted((registry.get(name) for name in registry), key=lambda each: each.rank))
 
 
-def store(values: Sequence[object], directory: Path, *, fsync: bool) -> tuple[Output, ...]:
+def store(
+    values: Sequence[object], directory: Path, *, fsync: bool, checkpoint: Checkpoint = unheeded
+) -> tuple[Output, ...]:
     """Write values as `output_0`, `output_1`, ... and return what they became.
 
     More than `TOGETHER` plain values become one output of kind `values`, the list of
@@ -42,12 +49,18 @@ def store(values: Sequence[object], directory: Path, *, fsync: bool) -> tuple[Ou
     """
     if not values:
         return ()
+
+    def seal(file: BinaryIO) -> None:
+        if fsync:
+            os.fsync(file.fileno())
+        checkpoint("output.written")
+
     directory.mkdir(parents=True, exist_ok=True)
     if len(values) > TOGETHER and _plain(values):
-        outputs = [_store_one(list(values), "output_0", directory, fsync=fsync, kind="values")]
+        outputs = [_store_one(list(values), "output_0", directory, seal, kind="values")]
     else:
         outputs = [
-            _store_one(value, f"output_{number}", directory, fsync=fsync)
+            _store_one(value, f"output_{number}", directory, seal)
             for number, value in enumerate(values)
         ]
     if fsync:
@@ -85,7 +98,7 @@ def _plain(values: Sequence[object]) -> bool:
 
 
 def _store_one(
-    value: object, name: str, directory: Path, *, fsync: bool, kind: str | None = None
+    value: object, name: str, directory: Path, seal: Seal, *, kind: str | None = None
 ) -> Output:
     """Write one value in the first format that can keep it."""
     reasons: list[str] = []
@@ -93,7 +106,7 @@ def _store_one(
         if not form.accepts(value):
             continue
         try:
-            output = _write(value, name, directory, form, fsync=fsync, kind=kind)
+            output = _write(value, name, directory, form, seal=seal, kind=kind)
         except CannotKeep as refusal:
             reasons.append(str(refusal))
             if refusal.final:
@@ -112,7 +125,7 @@ def _store_one(
 
 
 def _write(
-    value: object, name: str, directory: Path, form: Format, *, fsync: bool, kind: str | None
+    value: object, name: str, directory: Path, form: Format, *, seal: Seal, kind: str | None
 ) -> Output:
     path = directory / f"{name}.{form.extension}"
     draft = directory / f".{name}.{os.getpid()}.tmp"
@@ -121,8 +134,7 @@ def _write(
         with draft.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = os.fstat(file.fileno()).st_size
-            if fsync:
-                os.fsync(file.fileno())
+            seal(file)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -41,6 +41,10 @@ class OutboxStore(Protocol):
         """Take the oldest ones that nobody holds, and hold them for `hold`."""
         ...
 
+    def free_in(self) -> timedelta | None:
+        """Return after how long the first of those that are held is free; None without any."""
+        ...
+
     def done(self, ids: Collection[int]) -> None:
         """Forget those that were told."""
         ...

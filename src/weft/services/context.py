@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from weft.core.calendar import CronFactory
+from weft.core.checkpoints import Checkpoint, unheeded
 from weft.core.records import Project
 from weft.ports.clock import Clock
 from weft.ports.logs import Logs
@@ -36,6 +37,7 @@ class Context:
     pick: Callable[[int], int]
     cron: CronFactory
     outputs_dir: str = ""
+    checkpoint: Checkpoint = unheeded
 
 
 class News:

@@ -147,6 +147,7 @@ def make_run(
     if not fresh:
         _refuse_other_body(stored.run, asked)
         return Begun(stored, replayed=True)
+    context.checkpoint("run.made")
     context.signals.notify(RUNS)
     return Begun(stored, replayed=False)
 
@@ -189,6 +190,7 @@ def cancel_run(context: Context, caller: Caller, run_id: RunId) -> RunWithBlocks
     with listening(context, MOVED) as news:
         with context.store.write() as unit:
             unit.runs.request_cancel(run_id, caller.name)
+        context.checkpoint("cancel.asked")
         context.signals.notify(RUNS)
         until = context.clock.monotonic() + CANCEL_PATIENCE
         while True:
@@ -220,9 +222,11 @@ def delete_run(context: Context, caller: Caller, run_id: RunId) -> RunWithBlocks
             f"run {run_id} is still {stored.run.status}: it was asked to end and has not yet",
             hint="No engine may be serving this project; try again once the run has ended.",
         )
+    # Whoever ends in between leaves a run that can be deleted again, not logs of none.
+    context.logs.delete(run_id)
+    context.checkpoint("delete.logs")
     with context.store.write() as unit:
         unit.runs.delete(run_id)
-    context.logs.delete(run_id)
     context.signals.notify(MOVED)
     return stored
 

@@ -133,6 +133,7 @@ def create_schedule(
         new = replace(new, last_enabled_at=context.clock.now())
     with context.store.write() as unit:
         schedule = unit.schedules.add(new, caller.name)
+    context.checkpoint("trigger.made")
     context.signals.notify(SCHEDULES)
     return ScheduleView(schedule, next_run_at(context, schedule))
 
@@ -159,6 +160,7 @@ def update_schedule(
         if columns:
             schedule = unit.schedules.update(schedule_id, columns, caller.name)
     if columns:
+        context.checkpoint("trigger.changed")
         context.signals.notify(SCHEDULES)
     return ScheduleView(schedule, next_run_at(context, schedule))
 
@@ -169,6 +171,7 @@ def delete_schedule(context: Context, caller: Caller, schedule_id: ScheduleId) -
     with context.store.write() as unit:
         schedule = schedule_here(context, unit, schedule_id)
         unit.schedules.delete(schedule_id, caller.name)
+    context.checkpoint("trigger.deleted")
     context.signals.notify(SCHEDULES)
     return ScheduleView(schedule)
 

@@ -57,6 +57,12 @@ _TAKE = Prepared(
     .values(held_until=bindparam("until"), deliveries=_outbox.deliveries + 1)
     .returning(*t.outbox.c)
 )
+_HELD = Prepared(
+    select(_outbox.held_until)
+    .where(_outbox.held_until.is_not(None))
+    .order_by(_outbox.held_until)
+    .limit(1)
+)
 _DONE = Prepared(delete(t.outbox).where(Among(_outbox.id, "ids")))
 
 
@@ -107,6 +113,11 @@ class SqlOutbox:
         now = self._session.now()
         (taken,) = self._session.ask((_TAKE, {"now": now, "until": now + hold, "most": limit}))
         return [rows.announcement(row) for row in sorted(taken, key=lambda row: row["id"])]
+
+    def free_in(self) -> timedelta | None:
+        now = self._session.now()
+        first = self._session.one(_HELD, {})
+        return None if first is None else max(timedelta(0), first["held_until"] - now)
 
     def done(self, ids: Collection[int]) -> None:
         if ids:

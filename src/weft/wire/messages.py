@@ -25,13 +25,15 @@ class Welcome(msgspec.Struct, tag="welcome", frozen=True):
     """Engine to zygote, before all else: how to live.
 
     `silence` is how many seconds without a beat prove the engine dead; `preload` names
-    modules to import before the first fork.
+    modules to import before the first fork; `crash_at` is for tests: the point of
+    `core.checkpoints` at which the zygote or a child is to end.
     """
 
     silence: float
     preload: tuple[str, ...] = ()
     max_children: int = 256
     beat_at: float = 0.0
+    crash_at: str | None = None
     protocol: int = PROTOCOL
 
 

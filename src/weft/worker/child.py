@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from weft.core import errors
+from weft.core.checkpoints import Checkpoint
 from weft.core.json import Json, JsonMap
 from weft.wire.ending import raised
 from weft.wire.envelope import Envelope
@@ -41,6 +42,7 @@ class Birth:
     close: Iterable[int]
     environment: Mapping[str, str | None]
     open_files: tuple[int, int]
+    checkpoint: Checkpoint
 
 
 def live(birth: Birth) -> NoReturn:
@@ -49,10 +51,12 @@ def live(birth: Birth) -> NoReturn:
     try:
         _settle(birth)
         channel = _Channel(birth)
-        result = _carry_out(birth.envelope, channel)
+        result = _carry_out(birth.envelope, channel, birth.checkpoint)
         if channel.is_mine():
             _flush()
+            birth.checkpoint("output.stored")
             channel.report(result)
+            birth.checkpoint("child.reported")
         code = 0
     except BaseException:  # noqa: BLE001  nothing may return into the zygote's loop; the trace goes to the log
         with contextlib.suppress(Exception):
@@ -91,7 +95,7 @@ def _settle(birth: Birth) -> None:
         numpy_random.seed()
 
 
-def _carry_out(envelope: Envelope, channel: _Channel) -> Result:
+def _carry_out(envelope: Envelope, channel: _Channel, checkpoint: Checkpoint) -> Result:
     try:
         os.chdir(envelope.project_path)
     except OSError as error:
@@ -99,7 +103,7 @@ def _carry_out(envelope: Envelope, channel: _Channel) -> Result:
     if envelope.memory_limit is not None:
         kernel.limit_memory(envelope.memory_limit)
     try:
-        return runtime.execute(envelope, ask=channel.ask)
+        return runtime.execute(envelope, ask=channel.ask, checkpoint=checkpoint)
     except BaseException as error:  # noqa: BLE001  whatever a block raises, SystemExit too, is its result
         return raised(error)
 

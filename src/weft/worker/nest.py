@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 
+from weft.core.checkpoints import Checkpoint
 from weft.wire.messages import Submit
 from weft.worker import kernel
 from weft.worker.attempt import Attempt
@@ -36,8 +37,11 @@ class Nest:
         self._keep = _open_descriptors() - {link_fd} | {proof_fd}
         self._open_files = _open_many_files()
 
-    def hatch(self, submit: Submit) -> Attempt:
-        """Fork a child for an attempt. Raises `OSError` when there is no room for one."""
+    def hatch(self, submit: Submit, checkpoint: Checkpoint) -> Attempt:
+        """Fork a child for an attempt, which passes its points to `checkpoint`.
+
+        Raises `OSError` when there is no room for one.
+        """
         fds: list[int] = []
         try:
             fds += [end.detach() for end in socket.socketpair()]
@@ -51,7 +55,8 @@ class Nest:
         channel, childs_channel, out, childs_out, err, childs_err = fds
         if pid == 0:
             try:
-                live(self._birth(submit, (childs_channel, childs_out, childs_err)))
+                fds_of_child = (childs_channel, childs_out, childs_err)
+                live(self._birth(submit, fds_of_child, checkpoint))
             finally:
                 os._exit(1)
         for fd in (childs_channel, childs_out, childs_err):
@@ -71,7 +76,7 @@ class Nest:
             deadline=None if envelope.timeout is None else time.monotonic() + envelope.timeout,
         )
 
-    def _birth(self, submit: Submit, fds: tuple[int, int, int]) -> Birth:
+    def _birth(self, submit: Submit, fds: tuple[int, int, int], checkpoint: Checkpoint) -> Birth:
         channel, stdout, stderr = fds
         mine = self._keep | {0, 1, 2, *fds}
         return Birth(
@@ -84,6 +89,7 @@ class Nest:
             close=[fd for fd in _open_descriptors() if fd not in mine],
             environment=self._environment,
             open_files=self._open_files,
+            checkpoint=checkpoint,
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from weft.artifacts import files
 from weft.blocks import faults
 from weft.core.artifact import Output
+from weft.core.checkpoints import Checkpoint, unheeded
 from weft.core.errors import NotFound, WeftError
 from weft.core.json import Json
 from weft.core.spec import NO_OUTPUT
@@ -57,6 +58,7 @@ def execute(
     *,
     ask: Callable[..., Json],
     stopping: threading.Event | None = None,
+    checkpoint: Checkpoint = unheeded,
 ) -> Result:
     """Carry out one attempt in this process, and tell how it ended.
 
@@ -70,7 +72,9 @@ def execute(
     pid = os.getpid()
     try:
         with _ONE_AT_A_TIME, _logged(envelope) as logger, _importable(envelope.project_path):
-            result = _attempt(envelope, logger, ask, stopping or threading.Event())
+            result = _attempt(
+                envelope, logger, ask, stopping or threading.Event(), checkpoint=checkpoint
+            )
     except MemoryError:
         del reserve
         result = Errored(_fault("The block ran out of memory.", "MemoryError", envelope))
@@ -104,6 +108,8 @@ def _attempt(
     logger: DictLogger,
     ask: Callable[..., Json],
     stopping: threading.Event,
+    *,
+    checkpoint: Checkpoint,
 ) -> Result:
     pid = os.getpid()
     try:
@@ -119,7 +125,7 @@ def _attempt(
         returned = language.run(task)
         if os.getpid() != pid:
             return Completed()
-        outputs = _stored(returned.outputs, envelope)
+        outputs = _stored(returned.outputs, envelope, checkpoint)
         if envelope.run_tests:
             returned.check()
     except BlockFailed as failure:
@@ -167,11 +173,14 @@ def _inputs(envelope: Envelope) -> Sequence[object]:
     return values
 
 
-def _stored(values: Sequence[object], envelope: Envelope) -> tuple[Output, ...]:
+def _stored(
+    values: Sequence[object], envelope: Envelope, checkpoint: Checkpoint
+) -> tuple[Output, ...]:
     if envelope.block_type in NO_OUTPUT:
         return ()
     try:
-        return files.store(values, Path(envelope.output_dir), fsync=envelope.fsync)
+        directory = Path(envelope.output_dir)
+        return files.store(values, directory, fsync=envelope.fsync, checkpoint=checkpoint)
     except files.Unstorable as error:
         raise files.Unstorable(f"Block {envelope.block_uuid}: {error}") from None
 

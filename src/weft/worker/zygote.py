@@ -40,6 +40,7 @@ from weft.wire.messages import (
 )
 from weft.worker import kernel
 from weft.worker.attempt import Attempt
+from weft.worker.crash import Fates
 from weft.worker.link import EngineGone, Link
 from weft.worker.nest import Nest
 from weft.worker.preload import Preloaded, preload
@@ -134,6 +135,7 @@ class Zygote:
         self._welcome = welcome
         self._nest = Nest(link.fileno(), proof_fd=proof_fd, environment=preloaded.environment)
         self._oom_kills = kernel.oom_kills()
+        self._fates = Fates(welcome.crash_at)
         self._attempts: dict[str, Attempt] = {}
         self._waiting: deque[Submit] = deque()
         self._leaving: Goodbye | None = None
@@ -249,10 +251,11 @@ class Zygote:
 
     def _fork(self, submit: Submit) -> None:
         try:
-            attempt = self._nest.hatch(submit)
+            attempt = self._nest.hatch(submit, self._fates.of_next_child())
         except OSError as error:
             self._tell_unborn(submit, "lost", Cause.LOST, f"the zygote could not fork: {error}")
             return
+        self._fates.checkpoint("zygote.forked")
         self._attempts[submit.id] = attempt
         for fd, react in (
             (attempt.channel, self._on_channel(attempt)),
@@ -293,6 +296,7 @@ class Zygote:
     def _on_report(self, attempt: Attempt, report: Reported) -> None:
         if attempt.report is not None or attempt.order is not None:
             return
+        self._fates.checkpoint("zygote.heard")
         attempt.report = report
         attempt.deadline = time.monotonic() + attempt.envelope.grace
         if report.completed is not None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from weft.core.errors import Conflict, WeftError
@@ -44,7 +44,8 @@ class ProcessExecutor:
     engine's lease, in seconds: children of an engine that did not `beat` for two thirds
     of it are ended. `preload` names modules that blocks are likely to need; missing ones
     do no harm. `python` is the interpreter, which must find `weft`. Attempts beyond
-    `max_children` wait for one another.
+    `max_children` wait for one another. `crash_at` is for tests: where the first zygote, or
+    a child of it, is to end.
     """
 
     def __init__(
@@ -56,9 +57,10 @@ class ProcessExecutor:
         max_children: int = 256,
         python: str = sys.executable,
         answer_threads: int = 8,
+        crash_at: str | None = None,
     ) -> None:
         self._answer = answer
-        self._recipe = Recipe(python, ttl * 2 / 3, tuple(preload), max_children)
+        self._recipe = Recipe(python, ttl * 2 / 3, tuple(preload), max_children, crash_at)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._running: dict[str, _Running] = {}
@@ -140,6 +142,7 @@ class ProcessExecutor:
             self._current = Zygote(
                 self._recipe, on_message=self._hear, on_end=self._bereaved, pids=self._pids_of
             )
+            self._recipe = replace(self._recipe, crash_at=None)
             self._zygotes.add(self._current)
             self._current.start()
         return self._current

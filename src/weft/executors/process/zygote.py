@@ -34,6 +34,7 @@ class Recipe:
     silence: float
     preload: Sequence[str]
     max_children: int
+    crash_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Zygote:
                 preload=tuple(recipe.preload),
                 max_children=recipe.max_children,
                 beat_at=time.monotonic(),
+                crash_at=recipe.crash_at,
             )
         )
 
