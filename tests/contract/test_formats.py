@@ -28,7 +28,7 @@ from weft.artifacts import files
 from weft.artifacts.formats.arrow import ArrowFormat
 from weft.artifacts.preview import FileOutputs
 from weft.core.artifact import Output
-from weft.core.errors import Malformed, MissingExtra, NotFound
+from weft.core.errors import Conflict, MissingExtra, NotFound
 from weft.ports.outputs import Format, Preview
 
 UTC = dt.UTC
@@ -66,6 +66,10 @@ class TestEveryFormat:
         others = [other for other in files.formats() if other is not form]
         assert form.rank not in [other.rank for other in others]
         assert form.extension not in [other.extension for other in others]
+
+
+LARGE = "x" * 5000
+"""A plain value that is kept in a file."""
 
 
 class TestPlainValues:
@@ -450,16 +454,16 @@ class TestPreview:
         assert FileOutputs().preview(output, 5).value == "<_io.BytesIO>"
 
     def test_a_missing_file_is_not_found(self, tmp_path: Path) -> None:
-        output = stored(1, tmp_path)
+        output = stored(LARGE, tmp_path)
         Path(output.uri).unlink()
         with pytest.raises(NotFound):
             FileOutputs().preview(output, 5)
 
-    @pytest.mark.parametrize("value", [PANDAS["plain"], {"a": 1}], ids=["arrow", "json"])
+    @pytest.mark.parametrize("value", [PANDAS["plain"], {"a": "x" * 5000}], ids=["arrow", "json"])
     def test_a_damaged_file_is_said_to_be_so(self, value: object, tmp_path: Path) -> None:
         output = stored(value, tmp_path)
         Path(output.uri).write_bytes(b"{damaged")
-        with pytest.raises(Malformed, match="output_0 cannot be read"):
+        with pytest.raises(Conflict, match="output_0 cannot be read"):
             FileOutputs().preview(output, 5)
 
     def test_a_missing_library_is_named(
@@ -488,9 +492,25 @@ class TestPreview:
 class TestFiles:
     def test_a_stale_draft_is_never_visible(self, tmp_path: Path) -> None:
         (tmp_path / ".output_0.1.tmp").write_text("half")
-        output = stored(1, tmp_path)
+        output = stored(LARGE, tmp_path)
         assert Path(output.uri).name == "output_0.json"
-        assert files.load(output) == 1
+        assert files.load(output) == LARGE
+
+    def test_a_small_plain_value_needs_no_file(self, tmp_path: Path) -> None:
+        output = stored({"a": [1, float("inf")]}, tmp_path / "never made")
+        assert output.uri.startswith("data:")
+        assert files.load(output) == {"a": [1, float("inf")]}
+        assert FileOutputs().preview(output, 5).value == {"a": [1, "inf"]}
+        assert not (tmp_path / "never made").exists()
+
+    @pytest.mark.parametrize(("length", "in_file"), [(4094, False), (4095, True)])
+    def test_a_value_moves_to_a_file_at_its_limit(
+        self, length: int, tmp_path: Path, *, in_file: bool
+    ) -> None:
+        output = stored("x" * length, tmp_path)
+        assert output.bytes == length + 2
+        assert files.is_inline(output) != in_file
+        assert files.load(output) == "x" * length
 
     def test_a_second_attempt_at_the_same_place_replaces_the_file(self, tmp_path: Path) -> None:
         stored([1, 2], tmp_path)

@@ -1,7 +1,12 @@
-"""Outputs as files of one attempt: complete under their name, or not there at all."""
+"""Outputs as files of one attempt: complete under their name, or not there at all.
+
+A small plain value needs no file: it stands in its own address (a `data:` URI), which
+the database keeps, and so is as durable as the rest of the manifest.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import os
@@ -16,10 +21,15 @@ from weft.core.artifact import Output
 from weft.core.checkpoints import Checkpoint, unheeded
 from weft.core.errors import NotFound, WeftError
 from weft.plugins import discover
-from weft.ports.outputs import CannotKeep, Format
+from weft.ports.outputs import CannotKeep, Format, InlineFormat
 
 TOGETHER = 32
 """More plain values than this are kept as one output: the list of them."""
+
+INLINE = 4096
+"""Bytes up to which a plain value stands in its address."""
+
+_DATA = "data:;base64,"
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +65,6 @@ def store(
             os.fsync(file.fileno())
         checkpoint("output.written")
 
-    directory.mkdir(parents=True, exist_ok=True)
     if len(values) > TOGETHER and _plain(values):
         outputs = [_store_one(list(values), "output_0", directory, seal, kind="values")]
     else:
@@ -63,20 +72,33 @@ def store(
             _store_one(value, f"output_{number}", directory, seal)
             for number, value in enumerate(values)
         ]
-    if fsync:
+    if fsync and not all(map(is_inline, outputs)):
         _fsync(directory)
     return tuple(outputs)
 
 
+def is_inline(output: Output) -> bool:
+    """Whether the value stands in its address."""
+    return output.uri.startswith(_DATA)
+
+
+def inline_bytes(output: Output) -> bytes:
+    """Return what stands in the address of an inline output."""
+    return base64.b64decode(output.uri.removeprefix(_DATA))
+
+
 def load(output: Output) -> object:
     """Read a value back as it was. Raises `NotFound` when its file is gone."""
+    form = format_named(output.format)
+    if isinstance(form, InlineFormat) and is_inline(output):
+        return form.from_bytes(inline_bytes(output), output.kind)
     path = Path(output.uri)
     if not path.exists():
         raise NotFound(
             f"the file of {output.name} is gone: {output.uri}",
             hint="Run the block again that made it.",
         )
-    return format_named(output.format).load(path, output.kind)
+    return form.load(path, output.kind)
 
 
 def format_named(name: str) -> Format:
@@ -127,6 +149,11 @@ def _store_one(
 def _write(
     value: object, name: str, directory: Path, form: Format, *, seal: Seal, kind: str | None
 ) -> Output:
+    if isinstance(form, InlineFormat):
+        data = form.to_bytes(value)
+        if len(data) <= INLINE:
+            return _inline(value, name, form, data, kind)
+    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.{form.extension}"
     draft = directory / f".{name}.{os.getpid()}.tmp"
     try:
@@ -148,6 +175,19 @@ def _write(
         content_hash=f"sha256:{digest}",
         rows=told.get("rows"),
         schema=told.get("schema"),
+        sample=told.get("sample"),
+    )
+
+
+def _inline(value: object, name: str, form: InlineFormat, data: bytes, kind: str | None) -> Output:
+    told = form.describe(value)
+    return Output(
+        name=name,
+        uri=_DATA + base64.b64encode(data).decode("ascii"),
+        format=form.name,
+        kind=kind or told["kind"],
+        bytes=len(data),
+        content_hash=f"sha256:{hashlib.sha256(data).hexdigest()}",
         sample=told.get("sample"),
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from weft.artifacts.files import format_named
+from weft.artifacts.files import format_named, inline_bytes, is_inline
 from weft.artifacts.shown import ITEMS
 from weft.core.artifact import Output
-from weft.core.errors import Malformed, NotFound
-from weft.ports.outputs import Preview
+from weft.core.errors import Conflict, NotFound
+from weft.ports.outputs import InlineFormat, Preview
 
 LARGEST = 16 * 1024 * 1024
 """Bytes beyond which a plain value is not parsed for a preview; its sample is shown."""
@@ -20,6 +20,8 @@ class FileOutputs:
 
     def preview(self, output: Output, rows: int) -> Preview:
         form = format_named(output.format)
+        if isinstance(form, InlineFormat) and is_inline(output):
+            return form.preview_bytes(inline_bytes(output), ITEMS)
         path = Path(output.uri)
         if not path.is_file():
             raise NotFound(
@@ -34,7 +36,7 @@ class FileOutputs:
         try:
             preview = form.preview(path, max(rows, 0) if output.schema else ITEMS)
         except (ValueError, OSError) as error:
-            raise Malformed(
+            raise Conflict(
                 f"the file of {output.name} cannot be read: {error}",
                 hint="Run the block again that made it.",
             ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from weft.core.artifact import Column, Output
 from weft.core.json import Json
@@ -67,12 +67,34 @@ class Format(Protocol):
         ...
 
 
+@runtime_checkable
+class InlineFormat(Format, Protocol):
+    """A format whose small values need no file: they stand in their own address."""
+
+    def to_bytes(self, value: object) -> bytes:
+        """Return the value as bytes. Raises `CannotKeep`."""
+        ...
+
+    def from_bytes(self, data: bytes, kind: str) -> object:
+        """Return the value that `to_bytes` was given."""
+        ...
+
+    def describe(self, value: object) -> dict[str, Any]:
+        """Return what `dump` returns, without writing."""
+        ...
+
+    def preview_bytes(self, data: bytes, rows: int) -> Preview:
+        """Show the value, or its first `rows` items."""
+        ...
+
+
 class Outputs(Protocol):
     """Where outputs lie."""
 
     def preview(self, output: Output, rows: int) -> Preview:
         """Return the first `rows` of a table, or the value shortened.
 
-        Raises `NotFound` when the file is gone, `MissingExtra` when its library is.
+        Raises `NotFound` when the file is gone, `Conflict` when it is damaged,
+        `MissingExtra` when its library is not there.
         """
         ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import resource
 import signal
@@ -31,7 +30,10 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What a child is given. Descriptors are numbers; `close` lists those of others."""
+    """What a child is given. Descriptors are numbers.
+
+    `close` holds the ranges (first, past the last) of those that belong to others.
+    """
 
     job_id: str
     envelope: Envelope
@@ -39,7 +41,7 @@ class Birth:
     channel: int
     stdout: int
     stderr: int
-    close: Iterable[int]
+    close: Iterable[tuple[int, int]]
     environment: Mapping[str, str | None]
     open_files: tuple[int, int]
     checkpoint: Checkpoint
@@ -72,16 +74,14 @@ def _settle(birth: Birth) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
-    for fd in birth.close:
-        with contextlib.suppress(OSError):
-            os.close(fd)
+    for low, high in birth.close:
+        os.closerange(low, high)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (birth.stdout, 1), (birth.stderr, 2)):
         os.dup2(source, target)
         os.close(source)
     # A stop may have been ordered before the group existed: it is pending, and comes now.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    faulthandler.enable(2)
     kernel.refuse_new_privileges()
     kernel.offer_to_oom_killer(OOM_SCORE)
     resource.setrlimit(resource.RLIMIT_NOFILE, birth.open_files)

@@ -17,6 +17,7 @@ from weft.worker.attempt import Attempt
 from weft.worker.capture import Capture
 from weft.worker.child import Birth, live
 
+_NO_END = 2**31 - 1
 _FDS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 
 
@@ -86,11 +87,18 @@ class Nest:
             channel=channel,
             stdout=stdout,
             stderr=stderr,
-            close=[fd for fd in _open_descriptors() if fd not in mine],
+            close=_gaps(mine),
             environment=self._environment,
             open_files=self._open_files,
             checkpoint=checkpoint,
         )
+
+
+def _gaps(kept: set[int]) -> list[tuple[int, int]]:
+    """Return the ranges of descriptors between those that are kept, the last one open-ended."""
+    edges = sorted(kept)
+    ends = [*edges[1:], _NO_END]
+    return [(low + 1, high) for low, high in zip(edges, ends, strict=True) if low + 1 < high]
 
 
 def _open_descriptors() -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import os
@@ -42,6 +43,8 @@ def preload(names: Sequence[str]) -> Preloaded:
     if started:
         names_of = ", ".join(started)
         notes.append(f"an import started threads, which makes forking unsafe: {names_of}")
+    # For the children, which inherit it: their descriptor 2 is the log of their attempt.
+    faulthandler.enable(2)
     gc.collect()
     gc.freeze()
     return Preloaded(before, tuple(notes), time.monotonic() - began)
