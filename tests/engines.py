@@ -170,6 +170,7 @@ class Bench:
             on_death=self.deaths.append,
             host="here",
             pid=1,
+            data_dir=str(self.folder.parent),
             ttl=self.ttl,
             **options,
         )

@@ -134,7 +134,9 @@ class Player:
     def __enter__(self) -> Player:
         with self._context.store.write() as unit:
             name = EngineId(f"player-{secrets.token_hex(4)}")
-            me = unit.engines.enlist(name, timedelta(minutes=1), host="here", pid=1)
+            me = unit.engines.enlist(
+                name, timedelta(minutes=1), host="here", pid=1, data_dir="/data"
+            )
             claimed = unit.runs.claim(me, [self._context.project.id], 1000)
             mine = next(one for one in claimed if one.claim.run_id == self._run_id)
             unit.runs.release([one.claim for one in claimed if one is not mine])

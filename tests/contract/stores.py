@@ -104,7 +104,7 @@ class Yard:
         with store.write() as unit:
             project = unit.catalog.project(path="/projects/titanic", uuid="titanic-uuid")
             version_id = unit.catalog.pin(project.id, LOADED)
-            me = unit.engines.enlist(EngineId("me"), TTL, host="here", pid=1)
+            me = unit.engines.enlist(EngineId("me"), TTL, host="here", pid=1, data_dir="/data/me")
         return cls(store, project.id, version_id, me)
 
     def new(self, **said: Any) -> NewRun:
@@ -143,7 +143,9 @@ class Yard:
     def enlist(self, name: str, ttl: timedelta = TTL) -> EngineRef:
         """Begin an engine, live unless `ttl` is negative."""
         with self.store.write() as unit:
-            return unit.engines.enlist(EngineId(name), ttl, host="here", pid=2)
+            return unit.engines.enlist(
+                EngineId(name), ttl, host="here", pid=2, data_dir=f"/data/{name}"
+            )
 
     def claim(self, me: EngineRef | None = None, limit: int = 100) -> list[Claimed]:
         """Claim runs."""

@@ -48,6 +48,17 @@ def test_a_project_without_uuid_is_known_by_its_path(yard: Yard) -> None:
         assert unit.catalog.project(path="/x", uuid=None).id == first.id
 
 
+def test_a_project_is_found_as_it_is_kept(yard: Yard) -> None:
+    with yard.store.write() as unit:
+        found = unit.catalog.find(path="/elsewhere", uuid="titanic-uuid")
+        assert found is not None
+        assert (found.id, found.path) == (yard.project_id, "/projects/titanic")
+        assert unit.catalog.find(path="/elsewhere", uuid="another") is None
+        assert unit.catalog.find(path="/elsewhere", uuid=None) is None
+        assert unit.catalog.project(path="/elsewhere", uuid="titanic-uuid").id == found.id
+        assert unit.catalog.find(path="/elsewhere", uuid=None) is not None
+
+
 def test_a_version_is_kept_once_per_content(yard: Yard) -> None:
     with yard.store.write() as unit:
         assert unit.catalog.pin(yard.project_id, LOADED) == yard.version_id

@@ -262,6 +262,18 @@ def test_engines_live_by_their_leases(yard: Yard) -> None:
         assert {row.ref: row.live for row in unit.engines.all()}[newer]
 
 
+def test_an_engine_says_where_it_works_and_where_it_has_moved_to(yard: Yard) -> None:
+    def whereabouts() -> tuple[str, int, str]:
+        with yard.store.read() as unit:
+            (row,) = (row for row in unit.engines.all() if row.ref.id == "me")
+        return row.host, row.pid, row.data_dir
+
+    assert whereabouts() == ("here", 1, "/data/me")
+    with yard.store.write() as unit:
+        unit.engines.enlist(EngineId("me"), TTL, host="there", pid=3, data_dir="/déjà/me")
+    assert whereabouts() == ("there", 3, "/déjà/me")
+
+
 def test_a_cancel_is_asked_once_taken_once_and_written_down(yard: Yard) -> None:
     told = yard.take()
     run_id = told.claim.run_id

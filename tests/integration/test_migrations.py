@@ -163,7 +163,7 @@ def test_an_older_database_is_upgraded_only_when_asked_and_copied_first(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'weft.db'}"
     migrate.prepare(url, upgrade=True)
-    _do(url, "INSERT INTO engine VALUES ('kept', 1, '2026-01-01', 'h', 1)")
+    _do(url, "INSERT INTO engine VALUES ('kept', 1, '2026-01-01', 'h', 1, '/data')")
     monkeypatch.setattr(migrate, "VERSIONS", ("0001", "0002"))
     ran: list[str | None] = []
     monkeypatch.setattr(

@@ -1,20 +1,24 @@
 """Logs as files: `<root>/<run id>/<block run id>-<attempt>.jsonl`, one JSON line each.
 
-The worker that runs the attempt appends; everybody else reads whole lines only.
+The worker that runs the attempt appends; everybody else reads whole lines only. What
+other engines ran lies below their roots, and is found there.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from weft.core.ids import BlockRunId, RunId
 from weft.core.json import Json, JsonMap
 from weft.ports.logs import LogFile
+
+_log = logging.getLogger("weft.logs")
 
 _NAME = re.compile(r"^(?P<block_run>\d+)-(?P<attempt>\d+)\.jsonl$")
 _CHUNK = 4 * 1024 * 1024
@@ -30,11 +34,22 @@ for ten), only while somebody follows, and nothing otherwise.
 
 
 class LogFiles:
-    """Implements `ports.logs.Logs` over a folder on this host."""
+    """Implements `ports.logs.Logs` over folders that this host can reach.
 
-    def __init__(self, root: Path, *, pause: float = PAUSE) -> None:
+    New logs go below `root`; `others` names the further roots to look into.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        others: Callable[[], Iterable[Path]] = tuple,
+        pause: float = PAUSE,
+    ) -> None:
         self._root = root
+        self._others = others
         self._pause = pause
+        self._unreachable: set[Path] = set()
 
     def path(self, run_id: RunId, block_run_id: BlockRunId, attempt: int) -> Path:
         folder = self._folder(run_id)
@@ -42,21 +57,17 @@ class LogFiles:
         return folder / f"{block_run_id}-{attempt}.jsonl"
 
     def files(self, run_id: RunId) -> Sequence[LogFile]:
-        found = []
-        try:
-            entries = sorted(self._folder(run_id).iterdir())
-        except FileNotFoundError:
-            return ()
-        for path in entries:
-            name = _NAME.match(path.name)
-            if name is None:
-                continue
-            try:
-                stat = path.stat()
-            except FileNotFoundError:  # deleted since the folder was listed
-                continue
-            found.append(
-                LogFile(
+        found: dict[tuple[int, int], LogFile] = {}
+        for folder in self._folders(run_id):
+            for path in self._listed(folder):
+                name = _NAME.match(path.name)
+                if name is None:
+                    continue
+                try:
+                    stat = path.stat()
+                except FileNotFoundError:  # deleted since the folder was listed
+                    continue
+                log = LogFile(
                     run_id=run_id,
                     block_run_id=BlockRunId(int(name["block_run"])),
                     attempt=int(name["attempt"]),
@@ -64,8 +75,9 @@ class LogFiles:
                     size=stat.st_size,
                     modified=stat.st_mtime,
                 )
-            )
-        return sorted(found, key=lambda log: (log.block_run_id, log.attempt))
+                # Two roots may be one folder under two names.
+                found.setdefault((stat.st_dev, stat.st_ino), log)
+        return sorted(found.values(), key=lambda log: (log.block_run_id, log.attempt))
 
     def read(self, file: Path, offset: int = 0) -> tuple[Sequence[JsonMap], int]:
         lines: list[JsonMap] = []
@@ -92,10 +104,31 @@ class LogFiles:
             pause.wait(self._pause)
 
     def delete(self, run_id: RunId) -> None:
-        shutil.rmtree(self._folder(run_id), ignore_errors=True)
+        for folder in self._folders(run_id):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _folder(self, run_id: RunId) -> Path:
         return self._root / str(int(run_id))
+
+    def _folders(self, run_id: RunId) -> Iterator[Path]:
+        yield self._folder(run_id)
+        for root in self._others():
+            if root != self._root:
+                yield root / str(int(run_id))
+
+    def _listed(self, folder: Path) -> Sequence[Path]:
+        try:
+            return sorted(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            if folder.parent == self._root:
+                raise
+            # Another engine's folder, maybe on a share that is gone: ours still count.
+            if folder.parent not in self._unreachable:
+                self._unreachable.add(folder.parent)
+                _log.warning("logs below %s are left out: %s", folder.parent, error.strerror)
+            return ()
 
 
 def _whole_lines(file: Path, offset: int) -> tuple[Sequence[bytes], int]:

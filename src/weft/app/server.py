@@ -82,15 +82,17 @@ def serve(
     data.make()
     with contextlib.ExitStack() as stack:
         stack.enter_context(bound)
+        seat = None
         if with_engine:
-            for lock in lock_engine(data, settings.sqlite_path):
-                stack.callback(lock.release)
-                lock.note(url=url)
+            seat = lock_engine(data, settings.sqlite_path)
+            stack.callback(seat.release)
+            seat.note(url=url)
         company = Company.ALONE if with_engine else Company.APART
         house = stack.enter_context(open_house(settings, company))
         engine = None
-        if with_engine:
-            engine = make_engine(house, engine_id=engine_id(data), on_death=die, warm=warm)
+        if seat is not None:
+            name = engine_id(data, seat.slot)
+            engine = make_engine(house, engine_id=name, on_death=die, warm=warm)
             engine.start()
         app = create_app(
             house.context, version=__version__, legacy_errors=settings.mage_status_codes
@@ -103,10 +105,10 @@ def run_engine(settings: Settings, *, ready: Callable[[], None] = lambda: None) 
     data = DataDir(settings.data_dir)
     data.make()
     with contextlib.ExitStack() as stack:
-        for lock in lock_engine(data, settings.sqlite_path):
-            stack.callback(lock.release)
+        seat = lock_engine(data, settings.sqlite_path)
+        stack.callback(seat.release)
         house = stack.enter_context(open_house(settings, Company.APART))
-        engine = make_engine(house, engine_id=engine_id(data), on_death=die)
+        engine = make_engine(house, engine_id=engine_id(data, seat.slot), on_death=die)
         told = threading.Event()
         with _signals(Ending(told.set)):
             engine.start()

@@ -21,10 +21,11 @@ from weft.app.clock import SystemClock
 from weft.app.crash import crash
 from weft.app.datadir import DataDir
 from weft.app.logfiles import LogFiles
+from weft.app.neighbours import LogRoots, check_neighbours, warn_of_paths
 from weft.app.settings import Settings
 from weft.artifacts.preview import FileOutputs
 from weft.core.checkpoints import Side, armed, read_crash
-from weft.core.errors import NotFound
+from weft.core.errors import Conflict, NotFound
 from weft.core.ids import EngineId, RunId
 from weft.core.json import Json, JsonMap
 from weft.engine.dispatcher import Dispatcher
@@ -71,6 +72,8 @@ class House:
     context: Context
     project_settings: ProjectSettings
     outputs_root: Path
+    former_path: str
+    """Where the project lay when it was opened last, maybe by somebody else."""
 
 
 @contextmanager
@@ -98,26 +101,28 @@ def open_house(settings: Settings, company: Company) -> Iterator[House]:
         stack.callback(store.close)
         signals = signals_for(settings, company)
         stack.callback(signals.close)
+        path, uuid = str(settings.project_dir), project_settings.uuid
         with store.write() as unit:
-            project = unit.catalog.project(
-                path=str(settings.project_dir), uuid=project_settings.uuid
-            )
+            former = unit.catalog.find(path=path, uuid=uuid)
+            project = unit.catalog.project(path=path, uuid=uuid)
         checkpoint("start.known")
+        clock = SystemClock()
         context = Context(
             store=store,
             files=files,
             project=project,
             signals=signals,
-            clock=SystemClock(),
+            clock=clock,
             outputs=FileOutputs(),
-            logs=LogFiles(data.logs),
+            logs=LogFiles(data.logs, others=LogRoots(store, clock.monotonic)),
             new_token=new_token,
             pick=secrets.randbelow,
             cron=cron_calendar,
             outputs_dir=str(outputs_root),
             checkpoint=checkpoint,
         )
-        yield House(settings, data, context, project_settings, outputs_root)
+        former_path = path if former is None else former.path
+        yield House(settings, data, context, project_settings, outputs_root, former_path)
 
 
 def signals_for(settings: Settings, company: Company) -> Signals:
@@ -144,9 +149,13 @@ def make_engine(
     """Return an engine over the house's project, enlisted and not yet started.
 
     With `claim=False` it takes up only what `Engine.own` names. With `warm` the data
-    libraries begin to load at once, because a run is sure to come.
+    libraries begin to load at once, because a run is sure to come. Raises `Conflict`
+    when it cannot work beside the engines that share the database.
     """
     context, settings = house.context, house.settings
+    shared = settings.sqlite_path is None
+    if shared and _look_around(house, engine_id):
+        warn_of_paths(house.former_path, context.project.path)
     preload = _preload(settings)
     executors: Registry[Executor] = Registry("executors")
     executors.offer(LOCAL_EXECUTOR, lambda: _local_executor(settings, preload, warm=warm))
@@ -160,7 +169,7 @@ def make_engine(
             clock=context.clock,
             cron=cron_calendar,
             channels=_channels(),
-            exclusive=settings.sqlite_path is not None,
+            exclusive=not shared,
             checkpoint=context.checkpoint,
         ),
         engine_id=engine_id,
@@ -182,11 +191,27 @@ def make_engine(
         on_death=on_death,
         host=socket.gethostname(),
         pid=os.getpid(),
+        data_dir=str(house.data.root),
         ttl=timedelta(seconds=settings.lease_ttl),
         claim=claim,
     )
     context.checkpoint("start.enlisted")
+    if shared:
+        # Once more, for those who looked at the same moment and saw nobody.
+        try:
+            _look_around(house, engine_id)
+        except Conflict:
+            with context.store.write() as unit:
+                unit.engines.retire(engine.me)
+            raise
     return engine
+
+
+def _look_around(house: House, me: EngineId) -> int:
+    """Return how many others are alive. Raises `Conflict` where one is out of reach."""
+    with house.context.store.read() as unit:
+        engines = unit.engines.all()
+    return check_neighbours(engines, me, host=socket.gethostname())
 
 
 def _local_executor(settings: Settings, preload: tuple[str, ...], *, warm: bool) -> Executor:
@@ -201,9 +226,9 @@ def _local_executor(settings: Settings, preload: tuple[str, ...], *, warm: bool)
     return executor
 
 
-def engine_id(data: DataDir) -> EngineId:
-    """Return the name of this data directory's engine."""
-    return data.engine_id(lambda: f"engine-{secrets.token_hex(4)}")
+def engine_id(data: DataDir, slot: int = 0) -> EngineId:
+    """Return the name of the engine in a slot of this data directory."""
+    return data.engine_id(lambda: f"engine-{secrets.token_hex(4)}", slot)
 
 
 def new_token() -> str:

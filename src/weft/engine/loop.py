@@ -63,6 +63,7 @@ class Engine:
         on_death: Callable[[str], None],
         host: str,
         pid: int,
+        data_dir: str,
         ttl: timedelta = timedelta(seconds=15),
         claim: bool = True,
     ) -> None:
@@ -84,7 +85,9 @@ class Engine:
         self._last_turn = world.clock.monotonic()
         self._due_since: float | None = None
         with world.store.write() as unit:
-            self.me: EngineRef = unit.engines.enlist(engine_id, ttl, host=host, pid=pid)
+            self.me: EngineRef = unit.engines.enlist(
+                engine_id, ttl, host=host, pid=pid, data_dir=data_dir
+            )
         self._hearing = Hearing(
             self.me,
             served=served,

@@ -21,6 +21,10 @@ class CatalogStore(Protocol):
         """
         ...
 
+    def find(self, *, path: str, uuid: str | None) -> Project | None:
+        """Return what `project` would, as it is kept now; None if that project is new."""
+        ...
+
     def pin(self, project_id: ProjectId, loaded: LoadedPipeline) -> VersionId:
         """Keep this version of a pipeline and the code of its blocks, unless kept already."""
         ...

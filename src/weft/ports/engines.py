@@ -13,22 +13,25 @@ from weft.ports.runs import EngineRef
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
-    """An engine as others see it."""
+    """An engine as others see it. `data_dir` is an absolute path on its host."""
 
     ref: EngineRef
     lease_until: datetime
     host: str
     pid: int
     live: bool
+    data_dir: str
 
 
 class EngineStore(Protocol):
     """One row per engine."""
 
-    def enlist(self, engine: EngineId, ttl: timedelta, *, host: str, pid: int) -> EngineRef:
+    def enlist(
+        self, engine: EngineId, ttl: timedelta, *, host: str, pid: int, data_dir: str
+    ) -> EngineRef:
         """Begin a new incarnation with a fresh lease; earlier ones end at once.
 
-        The caller holds the lock of the data directory in which the id lives.
+        The caller holds the lock of the slot whose id this is, in `data_dir`.
         """
         ...
 

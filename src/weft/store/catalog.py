@@ -66,14 +66,7 @@ class SqlCatalog:
 
     def project(self, *, path: str, uuid: str | None) -> Project:
         self._session.lock("projects")
-        at_path = self._session.one(_BY_PATH, {"at": path})
-        if uuid is None:
-            row = at_path
-        else:
-            row = self._session.one(_BY_UUID, {"known": uuid})
-            if row is None and at_path is not None and not at_path["declared"]:
-                # Until now its files named no uuid, so it is the same project.
-                row = at_path
+        row = self._known(path, uuid)
         if row is None:
             row = self._session.one(
                 _KEEP,
@@ -94,6 +87,22 @@ class SqlCatalog:
         if any(row[key] != value for key, value in changed.items()):
             self._session.put(_CHANGE, {"known": row["id"], **changed})
         return Project(row["id"], uuid or row["uuid"], path, row["created_at"])
+
+    def find(self, *, path: str, uuid: str | None) -> Project | None:
+        row = self._known(path, uuid)
+        if row is None:
+            return None
+        return Project(row["id"], row["uuid"], row["path"], row["created_at"])
+
+    def _known(self, path: str, uuid: str | None) -> Row | None:
+        at_path = self._session.one(_BY_PATH, {"at": path})
+        if uuid is None:
+            return at_path
+        row = self._session.one(_BY_UUID, {"known": uuid})
+        if row is None and at_path is not None and not at_path["declared"]:
+            # Until now its files named no uuid, so it is the same project.
+            return at_path
+        return row
 
     def pin(self, project_id: ProjectId, loaded: LoadedPipeline) -> VersionId:
         spec = msgspec.json.encode(loaded.spec)

@@ -21,6 +21,7 @@ _FRESH = {
     "lease_until": bindparam("lease_until", type_=_engine.lease_until.type),
     "host": bindparam("host"),
     "pid": bindparam("pid"),
+    "data_dir": bindparam("data_dir"),
 }
 _ENLIST = Prepared(
     postgresql.insert(t.engine)
@@ -45,11 +46,12 @@ class SqlEngines:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def enlist(self, engine: EngineId, ttl: timedelta, *, host: str, pid: int) -> EngineRef:
+    def enlist(
+        self, engine: EngineId, ttl: timedelta, *, host: str, pid: int, data_dir: str
+    ) -> EngineRef:
         until = self._session.now() + ttl
-        row = self._session.one(
-            _ENLIST, {"id": engine, "lease_until": until, "host": host, "pid": pid}
-        )
+        facts = {"lease_until": until, "host": host, "pid": pid, "data_dir": data_dir}
+        row = self._session.one(_ENLIST, {"id": engine, **facts})
         if row is None:
             raise RuntimeError("an upsert without a row")
         return EngineRef(engine, row["incarnation"])
@@ -71,6 +73,7 @@ class SqlEngines:
                 row["host"],
                 row["pid"],
                 live=row["lease_until"] > now,
+                data_dir=row["data_dir"],
             )
             for row in rows
         ]

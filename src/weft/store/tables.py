@@ -369,4 +369,5 @@ engine = Table(
     Column("lease_until", UtcTime, nullable=False),
     Column("host", Words, nullable=False),
     Column("pid", Integer, nullable=False),
+    Column("data_dir", Words, nullable=False),
 )

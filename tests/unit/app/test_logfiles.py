@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,3 +139,49 @@ def test_deleting_takes_the_run_and_no_other(tmp_path: Path) -> None:
     logs.delete(RUN)
     assert list(logs.files(RUN)) == []
     assert kept.exists()
+
+
+def test_logs_of_other_engines_are_found_followed_and_deleted(tmp_path: Path) -> None:
+    there = LogFiles(tmp_path / "there")
+    roots = [tmp_path / "here", tmp_path / "never"]
+    here = LogFiles(tmp_path / "here", others=lambda: roots, pause=0.01)
+    here.path(RUN, BlockRunId(1), 1).write_bytes(_line("a", 1.0))
+    theirs = there.path(RUN, BlockRunId(1), 2)
+    theirs.write_bytes(_line("b", 2.0))
+    assert [log.attempt for log in here.files(RUN)] == [1]
+    lines = here.follow(RUN, None)
+    assert [next(lines), next(lines)][1] is None
+    roots.append(tmp_path / "there")
+    while (line := next(lines)) is None:
+        pass
+    assert line["message"] == "b"
+    assert [log.path for log in here.files(RUN)][1] == theirs
+    here.delete(RUN)
+    assert not theirs.parent.exists()
+    assert list(here.files(RUN)) == []
+
+
+def test_one_folder_under_two_names_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "logs")
+    logs = LogFiles(tmp_path / "logs", others=lambda: [tmp_path / "link"])
+    path = logs.path(RUN, BlockRunId(1), 1)
+    path.write_bytes(_line("x"))
+    assert [log.path for log in logs.files(RUN)] == [path]
+
+
+def test_a_folder_out_of_reach_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shut, listed = tmp_path / "shut", Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path.is_relative_to(shut):
+            raise OSError(116, "Stale file handle")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    logs = LogFiles(tmp_path / "here", others=lambda: [shut])
+    logs.path(RUN, BlockRunId(1), 1).write_bytes(_line("x"))
+    assert len(logs.files(RUN)) == 1
+    assert len(logs.files(RUN)) == 1
+    assert caplog.text.count("Stale file handle") == 1

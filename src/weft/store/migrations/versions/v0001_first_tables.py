@@ -68,6 +68,7 @@ def _engine() -> None:
         sa.Column("lease_until", UtcTime(), nullable=False),
         sa.Column("host", Words(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("data_dir", Words(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_engine"),
     )
 
