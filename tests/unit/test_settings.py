@@ -193,3 +193,34 @@ def test_preload_may_be_nothing(project: Path) -> None:
     assert _read(project).preload is None
     assert _read(project, WEFT_PRELOAD="").preload == ()
     assert _read(project, WEFT_PRELOAD="pandas, numpy").preload == ("pandas", "numpy")
+
+
+def test_a_settings_file_that_cannot_be_read_is_named(project: Path) -> None:
+    (project / "data" / FILE_NAME).mkdir(parents=True)
+    with pytest.raises(Invalid, match="cannot be read") as refused:
+        _read(project, {"data_dir": project / "data"})
+    assert str(refused.value.where).endswith(f"data/{FILE_NAME}")
+
+
+@pytest.mark.parametrize(
+    ("given", "size", "shown"),
+    [
+        ("512M", 512 * 2**20, "512M"),
+        ("2g", 2 * 2**30, "2G"),
+        ("1.5 GiB", 1536 * 2**20, "1536M"),
+        ("20000000", 20_000_000, "20000000"),
+        ("None", None, "none"),
+        ("", None, "none"),
+    ],
+)
+def test_a_memory_limit_is_a_size(project: Path, given: str, size: int | None, shown: str) -> None:
+    settings = _read(project, WEFT_MEMORY_LIMIT=given)
+    assert settings.memory_limit == size
+    assert {name: value for name, value, _ in settings.shown()}["memory_limit"] == shown
+
+
+@pytest.mark.parametrize("given", ["lots", "-1G", "1M", "0", "5 X", "1e9", "G", "\u0662G"])
+def test_a_memory_limit_that_makes_no_sense_is_refused(project: Path, given: str) -> None:
+    with pytest.raises(Invalid, match="WEFT_MEMORY_LIMIT") as refused:
+        _read(project, WEFT_MEMORY_LIMIT=given)
+    assert "512M" in str(refused.value.hint)

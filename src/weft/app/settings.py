@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from weft.app.sizes import limit_text, parse_limit
 from weft.core.errors import Invalid, MissingExtra, NotFound, Where
 
 FILE_NAME = "settings.toml"
@@ -59,6 +60,9 @@ KNOWN = (
     Known("lease_ttl", "WEFT_LEASE_TTL", "15", "Seconds after which a silent engine is given up."),
     Known("drain_grace", "WEFT_DRAIN_GRACE", "10",
           "Seconds that running blocks get to end when the engine is told to stop."),
+    Known("memory_limit", "WEFT_MEMORY_LIMIT", "none",
+          "Memory that one block may use, such as `512M` or `2G`; one that wants more fails "
+          "with the cause `out_of_memory`."),
     Known("sqlite_synchronous", "WEFT_SQLITE_SYNCHRONOUS", "NORMAL",
           "`NORMAL`, or `FULL`: survive a power cut without losing the last moments."),
     Known("mage_status_codes", "WEFT_MAGE_STATUS_CODES", "false",
@@ -74,7 +78,7 @@ KNOWN = (
 class Settings:
     """What is in force, and where each value came from (`origins`, by name).
 
-    Paths are absolute. `preload` None means: whichever data libraries there are.
+    Paths are absolute, sizes in bytes. `preload` None means: whichever data libraries exist.
     """
 
     project_dir: Path
@@ -88,6 +92,7 @@ class Settings:
     port: int
     lease_ttl: float
     drain_grace: float
+    memory_limit: int | None
     sqlite_synchronous: str
     mage_status_codes: bool
     preload: tuple[str, ...] | None
@@ -136,6 +141,8 @@ class Settings:
             return masked_url(str(value))
         if known.secret:
             return "none" if value is None else "********"
+        if known.name == "memory_limit":
+            return limit_text(value)
         if known.name == "preload":
             return "auto" if value is None else ",".join(value)
         return str(value).lower() if isinstance(value, bool) else str(value)
@@ -173,6 +180,7 @@ def read_settings(
         port=source.number("port", 6789, int, within=(0, 65535)),
         lease_ttl=source.number("lease_ttl", 15.0, float, within=(0.3, 3600)),
         drain_grace=source.number("drain_grace", 10.0, float, within=(0, 3600)),
+        memory_limit=source.limit("memory_limit"),
         sqlite_synchronous=source.choice("sqlite_synchronous", "NORMAL", ("NORMAL", "FULL")),
         mage_status_codes=source.flag("mage_status_codes", default=False),
         preload=source.names("preload"),
@@ -223,11 +231,11 @@ class _Source:
     def read_file(self, path: Path) -> None:
         try:
             self.file = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no TOML and no UTF-8 are both values
             raise Invalid(
-                f"the settings file is not valid TOML: {error}", where=Where(str(path))
+                f"the settings file cannot be read: {error}", where=Where(str(path))
             ) from None
         unknown = sorted(set(self.file) - set(self._known))
         if unknown:
@@ -278,6 +286,13 @@ class _Source:
         if given in {"0", "false", "no", "off"}:
             return False
         raise self._bad(name, given, "true or false")
+
+    def limit(self, name: str) -> int | None:
+        given = self.text(name, "none")
+        try:
+            return parse_limit(given)
+        except ValueError:
+            raise self._bad(name, given, "none, or a size from 16M, such as 512M or 2G") from None
 
     def names(self, name: str) -> tuple[str, ...] | None:
         if self.environment.get(self._known[name].variable) == "" and name not in self.flags:

@@ -182,7 +182,7 @@ def make_engine(
             logs=context.logs,
             environment=_fingerprint(),
             new_token=new_token,
-            memory_limit=None,
+            memory_limit=settings.memory_limit,
             preload=preload,
             fsync=True,
             cron=cron_calendar,
