@@ -420,6 +420,29 @@ class TestOutput:
         run(executor, job)
         assert "last" in messages(job)
 
+    @pytest.mark.parametrize(
+        ("body", "timeout", "level", "told"),
+        [
+            ("import os; os.write(1, b'half a line'); os._exit(3)", None, "WARNING", "code 3"),
+            (WAIT, 0.5, "ERROR", "longer than 0.5 s"),
+        ],
+    )
+    def test_the_log_ends_with_why_the_process_did(
+        self,
+        executor: ProcessExecutor,
+        tmp_path: Path,
+        body: str,
+        timeout: float | None,
+        level: str,
+        told: str,
+    ) -> None:
+        job = make_job(tmp_path, body, timeout=timeout)
+        run(executor, job)
+        last = log_lines(job)[-1]
+        assert last["level"] == level
+        assert told in str(last["message"])
+        assert last["block_uuid"] == job.envelope.block_uuid
+
     def test_twenty_thousand_lines_arrive_whole(
         self, executor: ProcessExecutor, tmp_path: Path
     ) -> None:

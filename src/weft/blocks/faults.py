@@ -80,6 +80,8 @@ def _text(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, SystemExit):
         return f"the block ended itself: sys.exit({error.code!r})"
+    if isinstance(error, MemoryError) and not error.args:
+        return "the block ran out of memory"
     try:
         text = str(error)
     except Exception as second:  # noqa: BLE001  the exception is the user's, and so is its __str__

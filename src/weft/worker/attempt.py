@@ -109,6 +109,7 @@ class Attempt:
             memory_limit=self.envelope.memory_limit,
             grown=peak - self.born_with,
             last_words=self.capture.tail,
+            code_path=self.envelope.code_path,
             oom_killed=not self._killed and _by_sigkill(status) and oom_grew(),
         )
         self.deadline = time.monotonic() + _PROOF
@@ -118,11 +119,19 @@ class Attempt:
         return self.dead and (self.deadline is None or not kernel.group_lives(self.pid))
 
     def end_told(self) -> Reported | Died:
-        """Return the end of a dead child, in its own words if it found any."""
+        """Return the end of a dead child, in its own words if it found any.
+
+        Words of ours become the last line of its log, which is still open.
+        """
         assert self.remains is not None  # noqa: S101  only the dead are asked
         if self.report is not None and self.order is None:
             return self.report
         judged = verdict(self.remains)
+        self.capture.finish()
+        self.capture.note(
+            f"The block's process ended: {judged.reason}.",
+            level="ERROR" if judged.how == "failed" else "WARNING",
+        )
         return Died(
             self.id,
             self.envelope.token,

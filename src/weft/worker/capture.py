@@ -57,9 +57,9 @@ class Capture:
             self._writer.close()
             self._writer = None
 
-    def note(self, message: str) -> None:
+    def note(self, message: str, *, level: str = "WARNING") -> None:
         """Write a line of our own about the attempt."""
-        self._append("WARNING", message, {})
+        self._append(level, message, {})
 
     def _write(self, stream: str, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip("\r")

@@ -218,7 +218,9 @@ def _tell(logger: DictLogger, fault: Any) -> None:
         "error_stack": fault["errors"],
         "error_stacktrace": fault["message"],
     }
-    logger.error("%s", fault["error"], extra={"tags": tags})
+    # Many an exception says little without its name: the text of a KeyError is a key.
+    told = f"{fault['type']}: {fault['error']}" if len(fault["errors"]) > 1 else fault["error"]
+    logger.error("%s", told, extra={"tags": tags})
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,6 +38,8 @@ class Remains:
     last_words: bytes = b""
     oom_killed: bool = False
     """The kernel killed somebody near us for want of memory."""
+    code_path: str = ""
+    """The block's own file, as its frames name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,16 @@ def _unordered(remains: Remains) -> Verdict:
         limit = remains.memory_limit
         allowed = f" (its limit is {limit / 2**20:.0f} MiB)" if limit is not None else ""
         return Verdict("failed", Cause.OUT_OF_MEMORY, f"ran out of memory{allowed}: {told}")
-    return Verdict("lost", Cause.LOST, told)
+    return Verdict("lost", Cause.LOST, told + _crash_site(remains))
+
+
+def _crash_site(remains: Remains) -> str:
+    """Return where in the block a crash happened, if the last words of Python say so."""
+    if not os.WIFSIGNALED(remains.status) or os.WTERMSIG(remains.status) not in _ABRUPT:
+        return ""
+    frame = rb'File "' + re.escape(os.fsencode(remains.code_path)) + rb'", line (\d+) in '
+    found = re.search(frame, remains.last_words)
+    return f" in {remains.code_path}:{int(found[1])}" if found else ""
 
 
 def describe(status: int) -> str:

@@ -336,6 +336,7 @@ class Zygote:
         if not attempt.vanished():
             return
         attempt.drain()
+        end = None if attempt.told else attempt.end_told()
         attempt.capture.close()
         for fd in (attempt.channel, attempt.stdout, attempt.stderr):
             self._unwatch(fd)
@@ -344,8 +345,8 @@ class Zygote:
         if not self._attempts:
             # What left its group is nobody's now.
             _kill_children()
-        if not attempt.told:
-            self._tell(attempt.end_told())
+        if end is not None:
+            self._tell(end)
 
     def _oom_grew(self) -> bool:
         before, self._oom_kills = self._oom_kills, kernel.oom_kills()

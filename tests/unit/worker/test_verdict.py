@@ -71,3 +71,23 @@ def test_what_was_ordered_outweighs_how_it_was_done(order: Order, how: str, caus
 
 def test_a_timeout_says_how_long() -> None:
     assert "2.5 s" in verdict(Remains(9, order=Order.TIMEOUT, timeout=2.5)).reason
+
+
+_CRASH = b"""Fatal Python error: Segmentation fault
+  File "/usr/lib/ctypes/__init__.py", line 519 in string_at
+  File "data_loaders/a+b.py", line 7 in inner
+  File "data_loaders/a+b.py", line 12 in load
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "told"),
+    [
+        (signal.SIGSEGV, "data_loaders/a+b.py", "killed by SIGSEGV in data_loaders/a+b.py:7"),
+        (signal.SIGSEGV, "data_loaders/b.py", "killed by SIGSEGV"),
+        (signal.SIGSEGV, "", "killed by SIGSEGV"),
+        (signal.SIGKILL, "data_loaders/a+b.py", "killed by SIGKILL"),
+    ],
+)
+def test_a_crash_is_placed_where_python_saw_it(status: int, path: str, told: str) -> None:
+    assert verdict(Remains(status, last_words=_CRASH, code_path=path)).reason == told

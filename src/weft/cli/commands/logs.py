@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from weft.cli.desk import Desk, at_a_desk, examples
+from weft.cli.progress import failures
 from weft.core.errors import NotFound
 from weft.core.ids import BlockRunId, RunId
 from weft.core.json import JsonMap
@@ -18,6 +20,10 @@ from weft.services.caller import LOCAL
 
 if TYPE_CHECKING:
     from weft.services.context import Context
+
+_INDENT = " " * 13
+_HEADING = 200
+"""Characters of a message that stand above the traceback which says it in full."""
 
 
 @click.command(
@@ -36,19 +42,31 @@ def command(desk: Desk, run: int, follow: bool, block: str | None) -> None:  # n
         stored = runs.get_run(house.context, LOCAL, RunId(run))
         chosen = None if block is None else _block_run(stored, block)
         lines = _followed if follow else _present
+        silent = True
         for line in lines(house.context, stored, chosen):
+            silent = False
             desk.out.line(line, readable(line))
+        if silent:
+            stored = runs.get_run(house.context, LOCAL, RunId(run))
+            desk.out.say(failures(stored, house.context.logs) or "Nothing was logged.")
 
 
 def readable(line: JsonMap) -> str:
-    """Return a log line for people: time, block, message."""
+    """Return a log line for people: time, block, message; below it the traceback, if any."""
     at = line.get("timestamp")
     when = ""
     if isinstance(at, int | float) and at > 0:
         when = datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
     level = str(line.get("level", ""))
     mark = f"{level} " if level not in {"", "INFO"} else ""
-    return f"{when:12} {line.get('block_uuid') or '-'}: {mark}{line.get('message', '')}"
+    head = f"{when:12} {line.get('block_uuid') or '-'}: {mark}"
+    message = str(line.get("message", ""))
+    trace = str(line.get("error_stacktrace") or "").rstrip("\n")
+    if "\n" not in trace:
+        return head + message  # no traceback, or none that says more than the message
+    if (message in trace and "\n" in message) or len(message) > _HEADING:
+        message = textwrap.shorten(message.partition("\n")[0], _HEADING, placeholder=" ...")
+    return f"{head}{message}\n{textwrap.indent(trace, _INDENT)}"
 
 
 def _present(
