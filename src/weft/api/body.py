@@ -15,6 +15,7 @@ DEEPEST = 100
 """Levels of nesting that a body may have."""
 
 _KEY = "weft.body"
+_TYPES = "/openapi.json says what each attribute may be."
 _PATH = re.compile(r" - at `(?P<path>[^`]+)`$")
 _AT = re.compile(r"\(byte (?P<byte>\d+)\)")
 
@@ -71,7 +72,7 @@ def wrapped(request: Request, wrapper: str, *, optional: bool = False) -> dict[s
         )
     inner = whole.get(wrapper, {})
     if not isinstance(inner, dict):
-        raise Invalid(f"{wrapper}: expected an object, got {_kind(inner)}")
+        raise Invalid(f"{wrapper}: expected an object, got {_kind(inner)}", hint=_TYPES)
     return inner
 
 
@@ -84,7 +85,7 @@ def convert(value: Json, shape: type[T], path: str) -> T:
         found = _PATH.search(text)
         place = path if found is None else path + found["path"].removeprefix("$")
         said = _PATH.sub("", text).replace("`", "")
-        raise Invalid(f"{place}: {said[:1].lower()}{said[1:]}") from None
+        raise Invalid(f"{place}: {said[:1].lower()}{said[1:]}", hint=_TYPES) from None
 
 
 def _position(said: str, content: bytes) -> str:

@@ -38,10 +38,11 @@ def run_pipeline(
     """Run a pipeline here and return the run as it ended.
 
     Ctrl-C and SIGTERM ask for its cancellation; a second one ends the process at once.
-    Raises `NotFound` or `BrokenPipeline` before anything is kept.
+    Raises `NotFound`, `BrokenPipeline` or `Invalid` before anything is kept.
     """
     context = house.context
     loaded = context.files.load(PipelineUuid(pipeline))
+    loaded.spec.check_runs()
     lock, number = lock_run(house.data)
     try:
         name = EngineId(f"{engine_id(house.data)}-run-{number}")

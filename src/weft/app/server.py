@@ -179,10 +179,16 @@ def _until_told(
         timeout_graceful_shutdown=STREAMS_GRACE,
     )
     server = _Server(config, lambda: ready(ending.ask))
+    logging.getLogger("uvicorn.error").addFilter(_no_cut_request)
     with _signals(ending):
         server.run(sockets=[bound])
         ending.ask()
         draining.join()
+
+
+def _no_cut_request(record: logging.LogRecord) -> bool:
+    """Keep a request that was still open at the end out of the log: it is no error."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _drain(engine: Engine | None, settings: Settings) -> None:

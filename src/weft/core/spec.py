@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from weft.core.errors import Invalid
 from weft.core.graph import Graph
 from weft.core.ids import BlockUuid, PipelineUuid
 from weft.core.json import JsonMap
@@ -17,6 +18,9 @@ from weft.core.retry import RetryPolicy
 
 NEVER_RUN = frozenset({"chart", "markdown", "scratchpad"})
 """Block types that have no block run (`mage-semantics` 2.1)."""
+
+UNRUNNABLE = frozenset({"integration", "streaming"})
+"""Pipeline types that are read and shown, but whose runs are refused."""
 
 NO_OUTPUT = frozenset({"sensor"})
 """Block types whose return value is not stored; downstream gets an empty list."""
@@ -86,6 +90,14 @@ class PipelineSpec:
     def running_blocks(self) -> tuple[BlockSpec, ...]:
         """The blocks that get a block run, in the author's order."""
         return tuple(block for block in self.blocks if block.runs)
+
+    def check_runs(self) -> None:
+        """Raise `Invalid` for a type of pipeline that nothing here can run."""
+        if self.type in UNRUNNABLE:
+            raise Invalid(
+                f"pipeline {self.uuid!r} is of type {self.type!r}, which Weft cannot run",
+                hint="Weft runs batch pipelines (`type: python`); keep running this one in Mage.",
+            )
 
     def block(self, uuid: str) -> BlockSpec | None:
         """Return a block by name, or None."""

@@ -99,7 +99,10 @@ def block_run_here(context: Context, unit: Unit, block_run_id: BlockRunId) -> Bl
     """Return a block run, unless it belongs to another project of the same database."""
     run, _ = unit.runs.block_run(block_run_id)
     if run.project_id != context.project.id:
-        raise NotFound(f"there is no block run {block_run_id}")
+        raise NotFound(
+            f"there is no block run {block_run_id}",
+            hint="A pipeline run names its block runs: GET /api/pipeline_runs/<id>.",
+        )
     stored = unit.runs.get(run.id)
     block = next(block for block in stored.blocks if block.id == block_run_id)
     return BlockRunOfRun(stored.run, block)

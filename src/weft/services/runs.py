@@ -116,6 +116,7 @@ def make_run(
     """
     _check_key(asked.idempotency_key)
     loaded = context.files.load(schedule.pipeline_uuid)
+    loaded.spec.check_runs()
     now = context.clock.now()
     execution_date = asked.execution_date or now
     variables = asked_variables(asked.variables, schedule.id, execution_date)
@@ -235,7 +236,10 @@ def run_here(context: Context, unit: Unit, run_id: RunId) -> RunWithBlocks:
     """Return a run, unless it belongs to another project of the same database."""
     stored = unit.runs.get(run_id)
     if stored.run.project_id != context.project.id:
-        raise NotFound(f"there is no pipeline run {run_id}")
+        raise NotFound(
+            f"there is no pipeline run {run_id}",
+            hint="`weft runs list` and GET /api/pipeline_runs show which there are.",
+        )
     return stored
 
 
@@ -243,7 +247,10 @@ def schedule_here(context: Context, unit: Unit, schedule_id: ScheduleId) -> Pipe
     """Return a trigger, unless it belongs to another project of the same database."""
     schedule = unit.schedules.get(schedule_id)
     if schedule.project_id != context.project.id:
-        raise NotFound(f"there is no trigger {schedule_id}")
+        raise NotFound(
+            f"there is no trigger {schedule_id}",
+            hint="`weft schedules list` and GET /api/pipeline_schedules show which there are.",
+        )
     return schedule
 
 

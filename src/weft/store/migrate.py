@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateSchema
 
-from weft.core.errors import Conflict
+from weft.core.errors import Conflict, Where
 from weft.store.address import Address, parse
 from weft.store.engine import connect_postgres, connect_sqlite
 from weft.store.faults import translate
@@ -70,6 +70,8 @@ def prepare(url: str, *, upgrade: bool) -> str:
         told = translate(error)
         if told is None:
             raise
+        if address.file is not None:
+            told.where = Where(str(address.file))
         raise told from error
     return found
 

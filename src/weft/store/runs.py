@@ -236,7 +236,10 @@ class SqlRuns:
     def block_run(self, block_run_id: BlockRunId) -> tuple[PipelineRun, BlockUuid]:
         row = self._session.one(_OF_BLOCK_RUN, {"wanted": block_run_id})
         if row is None:
-            raise NotFound(f"there is no block run {block_run_id}")
+            raise NotFound(
+                f"there is no block run {block_run_id}",
+                hint="A pipeline run names its block runs: GET /api/pipeline_runs/<id>.",
+            )
         block_uuid = BlockUuid(row.pop("block_uuid"))
         return rows.run(row), block_uuid
 
@@ -266,4 +269,7 @@ def _params(new: NewRun) -> dict[str, object]:
 
 
 def _unknown(run_id: int) -> NotFound:
-    return NotFound(f"there is no pipeline run {run_id}")
+    return NotFound(
+        f"there is no pipeline run {run_id}",
+        hint="`weft runs list` and GET /api/pipeline_runs show which there are.",
+    )

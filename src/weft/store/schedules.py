@@ -196,4 +196,7 @@ def _status(text: str | None) -> RunStatus | None:
 
 
 def _unknown(schedule_id: int) -> NotFound:
-    return NotFound(f"there is no pipeline schedule {schedule_id}")
+    return NotFound(
+        f"there is no pipeline schedule {schedule_id}",
+        hint="`weft schedules list` and GET /api/pipeline_schedules show which there are.",
+    )
