@@ -260,12 +260,17 @@ def test_an_announcement_is_held_then_told_again_until_it_is_done(yard: Yard) ->
         assert {a.deliveries for a in first} == {1}
         rest = unit.outbox.take(2, -HOLD)
         assert [a.payload["n"] for a in rest] == [2]
+        assert unit.outbox.free_in() == timedelta(0)
         unit.outbox.done([first[0].id])
     with yard.store.write() as unit:
         again = unit.outbox.take(10, HOLD)
         assert [(a.payload["n"], a.deliveries) for a in again] == [(2, 2)]
+        left = unit.outbox.free_in()
+        assert left is not None
+        assert HOLD / 2 < left <= HOLD
         unit.outbox.done([])
         unit.outbox.done([a.id for a in (*first, *again)])
+        assert unit.outbox.free_in() is None
         assert unit.outbox.take(10, HOLD) == []
 
 

@@ -26,6 +26,7 @@ from tests.stores import a_database
 
 import weft
 from weft.app.settings import CRASH_AT
+from weft.artifacts.files import INLINE
 from weft.core.checkpoints import CRASH_EXIT, POINTS, Side, read_crash
 from weft.core.errors import Invalid
 from weft.core.ids import RunId
@@ -34,6 +35,8 @@ from weft.ports.unit import Store
 from weft.store import open_store
 
 CHAIN = [f"b{number}" for number in range(5)]
+TOO_LONG = INLINE + 1
+"""Characters of a value that needs a file of its own."""
 VALUES = {name: str(number) for number, name in enumerate(CHAIN, 1)}
 ENGINE = [point for point in POINTS if point.startswith(("turn.", "act.", "planned"))]
 REQUESTS = ["trigger.made", "trigger.changed", "run.made", *ENGINE]
@@ -213,14 +216,16 @@ class Scene:
         self.told = self.folder / "told"
         blocks: dict[str, Any] = {
             name: {
-                "code": "return args[0] + 1" if number else "return 1",
+                "code": f"return str(int(args[0]) + 1).ljust({TOO_LONG})"
+                if number
+                else f"return '1'.ljust({TOO_LONG})",
                 "upstream": CHAIN[number - 1 : number] if number else [],
             }
             for number, name in enumerate(CHAIN)
         }
         pipelines: dict[str, Any] = {
             "chain": {"blocks": blocks},
-            "once": {"blocks": {"only": "return 'once'"}},
+            "once": {"blocks": {"only": f"return 'once'.ljust({TOO_LONG})"}},
         }
         self.server = Server(
             write_project(self.folder / "project", pipelines),
@@ -351,5 +356,5 @@ class Scene:
         for block in run["block_runs"]:
             found = self.server.get(f"/api/block_runs/{block['id']}/outputs")
             (output,) = found["outputs"]
-            seen[block["block_uuid"]] = output["text_data"]
+            seen[block["block_uuid"]] = output["text_data"].split()[0]
         return seen
