@@ -18,7 +18,7 @@ from weft.ports.unit import Store
 
 _log = logging.getLogger("weft.engine")
 
-FRESH = 2.0
+FRESH = 1.0
 """Seconds for which the other engines' folders are remembered."""
 
 

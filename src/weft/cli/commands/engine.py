@@ -16,6 +16,10 @@ def command(desk: Desk, directory: Path | None) -> None:
     """Run the engine of a project, without the API.
 
     It takes up runs that wait, fires schedules, and drains at SIGTERM or Ctrl-C.
+
+    On SQLite a project has one engine, and `weft start` is one. On PostgreSQL several
+    work side by side, in one data directory or in several; all must be reachable from
+    every host under the same path, which is checked at the start.
     """
     from weft.app.logs import configure  # noqa: PLC0415 - heavy, not for --help
     from weft.app.server import run_engine  # noqa: PLC0415 - heavy, not for --help
