@@ -284,6 +284,33 @@ class TestEnding:
         assert isinstance(end.event, Succeeded)
         wait_gone(desk.told()["pid"], timeout=2)
 
+    def test_what_left_the_group_ends_with_its_block_and_not_with_the_last_of_all(
+        self, executor: ProcessExecutor, desk: Desk, tmp_path: Path
+    ) -> None:
+        long, ear = make_job(tmp_path, _ESCAPE + WAIT), Ear()
+        executor.submit(long, ear)
+        others = desk.told()["pids"]
+        end = run(executor, make_job(tmp_path, _ESCAPE + "return 1"))
+        assert isinstance(end.event, Succeeded)
+        for pid in desk.told()["pids"]:
+            wait_gone(pid, timeout=2)
+        assert all(_runs(pid) for pid in others), "those of another block are its own"
+        executor.stop(long.id)
+        ear.end()
+        for pid in others:
+            wait_gone(pid, timeout=2)
+
+    def test_what_left_the_group_ends_with_a_killed_zygote(
+        self, executor: ProcessExecutor, desk: Desk, tmp_path: Path
+    ) -> None:
+        ear = Ear()
+        executor.submit(make_job(tmp_path, _ESCAPE + WAIT), ear)
+        told = desk.told()
+        os.kill(told["zygote"], signal.SIGKILL)
+        assert ear.end().event == Lost("block", 1, Cause.LOST)
+        for pid in told["pids"]:
+            wait_gone(pid, timeout=2)
+
     def test_what_a_block_started_is_dead_when_its_stop_is_told(
         self, executor: ProcessExecutor, desk: Desk, tmp_path: Path
     ) -> None:
@@ -635,6 +662,15 @@ class TestStrangers:
         assert end.event == Failed("block", 1, Cause.USER)
         assert "travel" in reason(end)
 
+
+_ESCAPE = """
+import subprocess
+script = 'setsid sleep 600 & echo $!; exec sleep 600'
+beyond = subprocess.Popen(['sh', '-c', script], stdout=subprocess.PIPE, start_new_session=True)
+pids = [beyond.pid, int(beyond.stdout.readline())]
+ask('tell', pids=pids, zygote=os.getppid())
+"""
+"""Starts two programs in sessions of their own, one of them by another."""
 
 _ENGINE = """
     from weft.executors.process import ProcessExecutor

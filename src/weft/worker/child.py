@@ -20,6 +20,7 @@ from weft.core.json import Json, JsonMap
 from weft.wire.ending import raised
 from weft.wire.envelope import Envelope
 from weft.wire.frames import Frames, encode
+from weft.wire.mark import VARIABLE, mark_of
 from weft.wire.messages import Answered, Asked, Message, Refusal, Reported
 from weft.wire.result import Completed, Result
 from weft.worker import kernel, runtime
@@ -90,6 +91,7 @@ def _settle(birth: Birth) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    os.environ[VARIABLE] = mark_of(birth.envelope.token)
     if numpy_random := sys.modules.get("numpy.random"):
         # All children would draw the same numbers; the standard library sees to itself.
         numpy_random.seed()

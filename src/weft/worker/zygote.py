@@ -38,7 +38,7 @@ from weft.wire.messages import (
     Submit,
     Welcome,
 )
-from weft.worker import kernel
+from weft.worker import kernel, strays
 from weft.worker.attempt import Attempt
 from weft.worker.crash import Fates
 from weft.worker.link import EngineGone, Link
@@ -314,6 +314,7 @@ class Zygote:
 
     def _reap(self) -> None:
         by_pid = {attempt.pid: attempt for attempt in self._attempts.values()}
+        adopted = False
         while True:
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -324,12 +325,16 @@ class Zygote:
             attempt = by_pid.get(info.si_pid)
             if attempt is None or attempt.dead:
                 os.waitpid(info.si_pid, 0)
+                adopted = True
                 continue
             self._listen(attempt)
             attempt.drain()
             attempt.bury(self._oom_grew)
         for attempt in list(self._attempts.values()):
             self._settle(attempt)
+        if adopted:
+            # What the dead one had started is ours now.
+            strays.sweep(self._attempts.values())
 
     def _settle(self, attempt: Attempt) -> None:
         """Let go of an attempt whose end is proven, and tell of it."""
@@ -342,9 +347,7 @@ class Zygote:
             self._unwatch(fd)
             os.close(fd)
         del self._attempts[attempt.id]
-        if not self._attempts:
-            # What left its group is nobody's now.
-            _kill_children()
+        strays.sweep(self._attempts.values())
         if end is not None:
             self._tell(end)
 
@@ -360,7 +363,7 @@ class Zygote:
         with contextlib.suppress(ChildProcessError):
             while True:
                 # With each death, the children of the dead become ours.
-                _kill_children()
+                strays.kill_children()
                 os.wait()
         for attempt in list(self._attempts.values()):
             attempt.drain()
@@ -391,9 +394,3 @@ class Zygote:
     def _unwatch(self, fd: int) -> None:
         with contextlib.suppress(KeyError):
             self._selector.unregister(fd)
-
-
-def _kill_children() -> None:
-    for pid in kernel.children():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from weft.executors.process.zygote import End, Recipe, Zygote
 from weft.ports.executor import Answerer, Job, Report, Reporter
 from weft.wire import messages
 from weft.wire.ending import error_of, event_of, outcome_of
+from weft.wire.mark import mark_of
 
 _log = logging.getLogger(__name__)
 _MARGIN = 10.0
@@ -140,7 +141,11 @@ class ProcessExecutor:
         """Return the zygote for new attempts, starting one if need be; call with the lock."""
         if self._current is None or self._current.gone:
             self._current = Zygote(
-                self._recipe, on_message=self._hear, on_end=self._bereaved, pids=self._pids_of
+                self._recipe,
+                on_message=self._hear,
+                on_end=self._bereaved,
+                pids=self._pids_of,
+                marks=self._marks_of,
             )
             self._recipe = replace(self._recipe, crash_at=None)
             self._zygotes.add(self._current)
@@ -150,6 +155,11 @@ class ProcessExecutor:
     def _pids_of(self, zygote: Zygote) -> Iterable[int]:
         with self._lock:
             return [r.pid for r in self._running.values() if r.zygote is zygote and r.pid]
+
+    def _marks_of(self, zygote: Zygote) -> Collection[str]:
+        with self._lock:
+            mine = [r for r in self._running.values() if r.zygote is zygote]
+        return {mark_of(running.job.envelope.token) for running in mine}
 
     def _hear(self, zygote: Zygote, message: messages.Message) -> None:
         match message:

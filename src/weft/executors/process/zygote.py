@@ -11,11 +11,12 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from weft.core.errors import Invalid
 from weft.core.states import Cause
+from weft.executors.process.strays import kill_strays
 from weft.wire.envelope import PROTOCOL
 from weft.wire.frames import Frames, encode
 from weft.wire.messages import Beat, Goodbye, Hello, Message, Ready, Welcome
@@ -50,7 +51,8 @@ class Zygote:
 
     `on_message` and `on_end` are called from the zygote's own thread, which lives as
     long as the process: the kernel kills the zygote when that thread dies. `pids` names
-    the children to be killed should the zygote die without them.
+    the children to be killed should the zygote die without them, `marks` what all that
+    they started bears.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class Zygote:
         on_message: Callable[[Zygote, Message], None],
         on_end: Callable[[Zygote, End], None],
         pids: Callable[[Zygote], Iterable[int]],
+        marks: Callable[[Zygote], Collection[str]],
     ) -> None:
         self._recipe = recipe
         self._on_message = on_message
         self._on_end = on_end
         self._pids = pids
+        self._marks = marks
         self._lock = threading.Lock()
         self._outbox = bytearray()
         self._shut = False
@@ -277,6 +281,8 @@ class Zygote:
                     for fd in waiting:
                         selector.register(fd, selectors.EVENT_READ)
                     waiting -= {key.fd for key, _ in selector.select(patience)}
+            if marks := self._marks(self):
+                kill_strays(marks)
             if waiting:
                 _log.error("Processes of a dead zygote are still there after %g s", _EXIT)
 
