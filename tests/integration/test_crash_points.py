@@ -116,7 +116,6 @@ def test_ends_at_ten_passings_in_a_row_cost_nothing(point: str, kind: str, tmp_p
         scene.last_life()
 
 
-@pytest.mark.xfail(strict=True, reason="a teller does not look again at what was held")
 @pytest.mark.parametrize("point", OUTBOX)
 def test_an_announcement_outlives_the_end_of_its_teller(point: str, tmp_path: Path) -> None:
     with a_database("sqlite", tmp_path) as url:

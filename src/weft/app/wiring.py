@@ -171,6 +171,7 @@ def make_engine(
             channels=_channels(),
             exclusive=not shared,
             checkpoint=context.checkpoint,
+            hold=timedelta(seconds=4 * settings.lease_ttl),
         ),
         engine_id=engine_id,
         projects=[

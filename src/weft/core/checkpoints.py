@@ -50,6 +50,7 @@ _BY_SIDE = {
         "act.dispatched",
         "outbox.taken",
         "outbox.told",
+        "outbox.done",
     ),
     Side.ZYGOTE: ("zygote.forked", "zygote.heard"),
     Side.CHILD: ("output.written", "output.stored", "child.reported"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection
-from datetime import timedelta
 
 from weft.core.errors import Unavailable
 from weft.core.records import Announcement
@@ -18,8 +17,6 @@ from weft.engine.world import World
 
 log = logging.getLogger(__name__)
 
-HOLD = timedelta(seconds=60)
-"""How long a taken announcement is out of others' sight: longer than any channel takes."""
 BATCH = 100
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 
@@ -31,6 +28,7 @@ class Teller:
         self._store = world.store
         self._channels = world.channels
         self._signals = world.signals
+        self._hold = world.hold
         self._checkpoint = world.checkpoint
         self._news = threading.Condition()
         self._topics: set[str] = set()
@@ -74,17 +72,16 @@ class Teller:
         try:
             while True:
                 with self._store.write() as unit:
-                    held = unit.outbox.take(BATCH, HOLD)
+                    held = unit.outbox.take(BATCH, self._hold)
+                    free_in = None if held else unit.outbox.free_in()
                 if not held:
-                    return None
+                    return None if free_in is None else max(_FIRST_WAIT, free_in.total_seconds())
                 self._checkpoint("outbox.taken")
                 told = [announcement.id for announcement in held if self._tell(announcement)]
                 self._checkpoint("outbox.told")
-                if told:
-                    with self._store.write() as unit:
-                        unit.outbox.done(told)
-                if len(told) < len(held):
-                    return HOLD.total_seconds()
+                with self._store.write() as unit:
+                    unit.outbox.done(told)
+                self._checkpoint("outbox.done")
         except Unavailable as error:
             log.warning("outbox waits for the database", extra={"error": str(error)})
             return min(_LONGEST_WAIT, 2 * (self._wait or _FIRST_WAIT))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from weft.core.calendar import CronFactory
 from weft.ports.channels import Channel
@@ -20,7 +21,9 @@ class World:
 
     `exclusive` says that no other engine can reach the store (SQLite): then a lease
     that could not be renewed for a while puts nothing in doubt. `checkpoint` is told
-    the name of each point between two writes; tests end the process there.
+    the name of each point between two writes; tests end the process there. What was
+    taken to be announced is out of others' sight for `hold`: longer than any channel
+    takes, and how late it may come when its teller dies.
     """
 
     store: Store
@@ -31,6 +34,7 @@ class World:
     channels: Collection[Channel]
     exclusive: bool
     checkpoint: Callable[[str], None] = lambda _name: None
+    hold: timedelta = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
