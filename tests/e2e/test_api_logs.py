@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tests.projects import write_pipeline
 from tests.served import Player, Served, serving
 
 from weft.artifacts.files import store
@@ -71,8 +72,9 @@ def test_a_pipeline_s_logs_have_one_element(served: Served, run: dict[str, Any])
     write(served, run, ids["two"], "b")
     other = served.fire(served.schedule())
     write(served, other, block_runs(served, other)["one"], "c")
-    foreign = served.fire(served.schedule("lone"))
-    write(served, foreign, block_runs(served, foreign)["only"], "d")
+    write_pipeline(served.context.files.path, "apart", {"blocks": {"away": "return 1"}})
+    foreign = served.fire(served.schedule("apart"))
+    write(served, foreign, block_runs(served, foreign)["away"], "d")
 
     def ask(query: str) -> tuple[list[str], int]:
         body = served.client.get(f"/api/pipelines/sums/logs?{query}").json()
@@ -186,7 +188,7 @@ def test_a_file_that_retention_removed_is_said_to_be_gone(
     served: Served, run: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "out").mkdir()
-    output = store([42], tmp_path / "out", fsync=False)[0]
+    output = store(["x" * 5000], tmp_path / "out", fsync=False)[0]
     served.play(run["id"], output=output)
     Path(output.uri).unlink()
     path = f"/api/block_runs/{block_runs(served, run)['one']}/outputs"

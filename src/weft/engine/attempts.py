@@ -38,7 +38,7 @@ class Attempts:
         if executor not in self._executors:
             known = ", ".join(self._executors)
             why = f"no executor is named {executor!r} (there is: {known})"
-            error = {"error": why, "errors": [why], "message": why}
+            error = {"error": why, "errors": [why], "message": why, "cause": Cause.USER.value}
             event = Failed(block, envelope.attempt, final=True)
             self._report(Report(job.run_id, event, Outcome(error=error, cause=Cause.USER)))
             return

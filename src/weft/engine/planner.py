@@ -147,6 +147,7 @@ class Planner:
         self, schedule: PipelineSchedule, unit: Unit
     ) -> Callable[[datetime, str, EngineRef], NewRun]:
         loaded = self._served[schedule.project_id].files.load(schedule.pipeline_uuid)
+        loaded.spec.check_runs()
         version = unit.catalog.pin(schedule.project_id, loaded)
 
         def new(execution_date: datetime, fire_key: str, owner: EngineRef) -> NewRun:
