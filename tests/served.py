@@ -42,7 +42,7 @@ PIPELINES: Mapping[str, Mapping[str, Any]] = {
             "deep/three": {"upstream": ["two"], "code": "return args[0] + 1"},
         },
     },
-    "lone": {"type": "streaming", "blocks": {"only": "return 1"}},
+    "lone": {"type": "pyspark", "blocks": {"only": "return 1"}},
 }
 
 

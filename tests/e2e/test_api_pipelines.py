@@ -35,7 +35,7 @@ def test_filters_and_orders(served: Served) -> None:
     served.schedule("sums", status="active")
     assert names(served) == ["lone", "sums"]
     assert names(served, "search=UM") == ["sums"]
-    assert names(served, "type[]=streaming,other") == ["lone"]
+    assert names(served, "type[]=pyspark,other") == ["lone"]
     assert names(served, "tag[]=daily") == ["sums"]
     assert names(served, "tag[]=no_tags") == ["lone"]
     assert names(served, "tag[]=no_tags&tag[]=sums") == ["lone", "sums"]
@@ -69,7 +69,7 @@ def test_a_broken_pipeline_is_listed_and_disturbs_no_other(served: Served) -> No
     path.write_text("name: sums\nblocks: [\n", encoding="utf-8")
     listed = served.client.get("/api/pipelines?include_schedules=1").json()["pipelines"]
     assert [(item["uuid"], item["type"]) for item in listed] == [
-        ("lone", "streaming"),
+        ("lone", "pyspark"),
         ("sums", "invalid"),
     ]
     keys = [key for key in listed[1] if key != "error"]

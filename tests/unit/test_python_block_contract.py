@@ -231,7 +231,7 @@ class TestInputs:
         assert bench.received(bench.upstream(1, type="sensor")) == [[]]
 
     def test_a_missing_file_fails_the_block_and_names_it(self, bench: Bench) -> None:
-        up = bench.upstream(1)
+        up = bench.upstream("x" * 5000)
         Path(up.outputs[0].uri).unlink()
         message = fails_with(
             bench, "@transformer\ndef f(a): return a", type="transformer", inputs=(up,)
@@ -366,7 +366,7 @@ class TestTests:
         assert "ran on" not in bench.messages()
 
     def test_outputs_are_stored_before_the_tests_run(self, bench: Bench) -> None:
-        bench.errored("@data_loader\ndef f(): return 1\n@test\ndef t(o): assert False")
+        bench.errored("@data_loader\ndef f(): return 'x' * 5000\n@test\ndef t(o): assert False")
         assert [path.name for path in (bench.path / "out" / "1").iterdir()] == ["output_0.json"]
 
     def test_they_can_be_left_out(self, bench: Bench) -> None:
