@@ -45,7 +45,7 @@ def test_filters_and_orders(served: Served) -> None:
     assert names(served, "_order_by[]=-uuid") == ["sums", "lone"]
     assert names(served, "_order_by[]=blocks") == ["lone", "sums"]
     assert names(served, "_order_by[]=-triggers") == ["sums", "lone"]
-    assert names(served, "_order_by[]=type&_order_by[]=uuid") == ["sums", "lone"]
+    assert names(served, "_order_by[]=-type&_order_by[]=uuid") == ["sums", "lone"]
 
 
 def test_the_list_pages(served: Served) -> None:
