@@ -208,7 +208,7 @@ class TestEnding:
         began = time.monotonic()
         executor.stop(job.id)
         end = ear.end()
-        assert 0.5 <= time.monotonic() - began < 2
+        assert 0.5 <= time.monotonic() - began < 6
         assert end.event == Stopped("block", 1)
         assert not _runs(pid)
 
@@ -359,7 +359,7 @@ class TestSilence:
     def test_children_of_a_silent_engine_are_ended_within_its_lease(
         self, make: Make, desk: Desk, tmp_path: Path
     ) -> None:
-        executor = make(ttl=1.5)
+        executor = make(ttl=4.5)
         executor.warm(PATIENCE)
         executor.beat()
         ear = Ear()
@@ -367,13 +367,13 @@ class TestSilence:
         executor.submit(make_job(tmp_path, f"ask('tell', pid=os.getpid()); {WAIT}"), ear)
         pid = desk.told()["pid"]
         wait_gone(pid)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 4.5
         end = ear.end()
         assert end.event == Lost("block", 1, Cause.ENGINE)
         assert "silent" in reason(end)
 
     def test_beats_keep_children_alive(self, make: Make, desk: Desk, tmp_path: Path) -> None:
-        executor = make(ttl=1.5)
+        executor = make(ttl=4.5)
         ear = Ear()
         body = """
             import threading
@@ -389,7 +389,7 @@ class TestSilence:
         assert isinstance(ear.end().event, Succeeded)
 
     def test_an_executor_serves_again_after_a_silence(self, make: Make, tmp_path: Path) -> None:
-        executor = make(ttl=1.5)
+        executor = make(ttl=4.5)
         first = run(executor, make_job(tmp_path, WAIT))
         assert first.event == Lost("block", 1, Cause.ENGINE), first.outcome.error
         second = run(executor, make_job(tmp_path, "return 1"))

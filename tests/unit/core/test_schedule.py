@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -258,10 +258,10 @@ def test_all_is_capped_and_says_what_it_gives_up() -> None:
 
 def test_a_year_away_from_a_schedule_of_every_second_is_soon_told() -> None:
     asked = schedule("* * * * * *", settings={"weft": {"missed": "all"}})
-    begun = perf_counter()
+    begun = process_time()
     answer = ask(asked, last=NOW - timedelta(days=365))
     assert len(answer.fires) == 100
-    assert perf_counter() - begun < 1
+    assert process_time() - begun < 1
 
 
 @pytest.mark.parametrize(
