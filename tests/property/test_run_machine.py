@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import settings
@@ -47,7 +48,7 @@ REPORTS = st.sampled_from([Started, Succeeded, Failed, Lost, Stopped])
 class RunMachine(RuleBasedStateMachine):
     """Drives `decide` with every report that an executor could ever send."""
 
-    @initialize(data=st.data(), size=st.integers(0, 7))
+    @initialize(data=st.data(), size=st.sampled_from([3, 4, 5, 7, 2, 1, 0]))
     def create(self, data: st.DataObject, size: int) -> None:
         ids = [BlockUuid(f"b{n}") for n in range(size)]
         self.graph = Graph.of(
@@ -123,9 +124,23 @@ class RunMachine(RuleBasedStateMachine):
         ended = self.run.status in RUN_ENDED and before.status not in RUN_ENDED
         assert announced == ended, "an end is announced exactly once"
 
+    @precondition(lambda self: self.run.status is RunStatus.INITIAL)
     @rule()
     def begin(self) -> None:
         self.apply(Began())
+
+    @precondition(lambda self: self.run.status is not RunStatus.INITIAL)
+    @rule()
+    def begin_again(self) -> None:
+        before = self.run
+        assert self.apply(Began()).run == before
+
+    @precondition(lambda self: self.run.ready)
+    @rule()
+    def admit_all(self) -> None:
+        ready = self.run.ready
+        self.apply(Admitted(ready))
+        assert all(self.run.blocks[block].status is BlockStatus.QUEUED for block in ready)
 
     @rule(data=st.data())
     def admit(self, data: st.DataObject) -> None:
@@ -147,6 +162,27 @@ class RunMachine(RuleBasedStateMachine):
         """Report on any attempt ever dispatched: late, twice, out of order."""
         block, attempt = data.draw(st.sampled_from(sorted(self.sent)))
         self._report(block, attempt, kind, cause, final=final)
+
+    @precondition(lambda self: any(b.in_flight for b in self.run.blocks.values()))
+    @rule(data=st.data())
+    def succeed_now(self, data: st.DataObject) -> None:
+        """Let one that is in flight succeed, so that runs get somewhere."""
+        live = sorted(u for u, b in self.run.blocks.items() if b.in_flight)
+        block = data.draw(st.sampled_from(live))
+        attempt = self.run.blocks[block].attempt
+        self._report(block, attempt, Succeeded, Cause.USER, final=False)
+
+    @precondition(lambda self: any(b.in_flight for b in self.run.blocks.values()))
+    @rule(data=st.data(), kind=st.sampled_from([Failed, Lost]))
+    def keep_dying(self, data: st.DataObject, kind: type) -> None:
+        """Let one block die again and again, as often as it comes back at once."""
+        live = sorted(u for u, b in self.run.blocks.items() if b.in_flight)
+        block = data.draw(st.sampled_from(live))
+        causes = [Cause.USER] if kind is Failed else [Cause.LOST, Cause.ENGINE]
+        for _ in range(data.draw(st.integers(1, 5))):
+            if self.run.blocks[block].in_flight:
+                cause = data.draw(st.sampled_from(causes))
+                self._report(block, self.run.blocks[block].attempt, kind, cause, final=False)
 
     @precondition(lambda self: any(b.in_flight for b in self.run.blocks.values()))
     @rule(data=st.data(), kind=REPORTS, cause=st.sampled_from([Cause.USER, Cause.LOST]))
@@ -232,6 +268,7 @@ class RunMachine(RuleBasedStateMachine):
         self.apply(Woke())
         assert waiting == {u for u, b in self.run.blocks.items() if b.not_before is not None}
 
+    @precondition(lambda self: self.run.status is RunStatus.INITIAL or len(self.sent) > 1)
     @rule()
     def cancel(self) -> None:
         before = self.run
@@ -243,6 +280,7 @@ class RunMachine(RuleBasedStateMachine):
             held = {(u, b.attempt) for u, b in before.blocks.items() if b.in_flight}
             assert held <= self.stopped, "something that runs was not told to stop"
 
+    @precondition(lambda self: self.run.status in RUN_ENDED or len(self.sent) > 1)
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
         blocks = sorted(self.run.blocks)
@@ -270,6 +308,7 @@ class RunMachine(RuleBasedStateMachine):
                 self.failures[uuid] = self.losses[uuid] = 0
                 assert (block.failures, block.losses) == (0, 0)
 
+    @precondition(lambda self: self.run.status not in RUN_ENDED)
     @rule(data=st.data())
     def drive_to_the_end(self, data: st.DataObject) -> None:
         """Answer everything that is asked: the run must end, whatever it went through."""
@@ -333,7 +372,10 @@ class RunMachine(RuleBasedStateMachine):
             assert all(count == 1 for count in self.accepted.values())
 
 
-RunMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+EXAMPLES = int(os.environ.get("WEFT_TEST_EXAMPLES", "250"))
+RunMachine.TestCase.settings = settings(
+    max_examples=EXAMPLES, stateful_step_count=40, deadline=None
+)
 TestRunMachine = RunMachine.TestCase
 
 
