@@ -1,3 +1,3 @@
-"""Weft: data pipelines from small blocks of Python and SQL."""
+"""Weft: data pipelines from small blocks of Python."""
 
 __version__ = "0.1.0.dev0"

@@ -147,8 +147,11 @@ MUTANTS = {
 }
 
 EQUIVALENT = {
-    # With every block completed nothing tells a cancel that came too late.
     "cancelled though all completed": "a matter of taste, pinned by a unit test",
+    "begins a run being cancelled": "a cancel ends a run that has not begun in the same decision",
+    "success keeps the losses": "nothing looks at them again before a retry clears them",
+    "admits while stopping": "once a run stops, nothing of it is ready any more",
+    "retries a run that lives": "the table refuses it too; the guard is there for its words",
 }
 
 

@@ -15,7 +15,7 @@ from weft.cli.failures import INTERRUPTED, exit_code, explain
 from weft.cli.lazy import LazyGroup
 from weft.core.errors import WeftError
 
-_HELP = """Data pipelines from small blocks of Python and SQL.
+_HELP = """Data pipelines from small blocks of Python.
 
 Examples:
 

@@ -29,7 +29,11 @@ def command() -> None:
 )
 @click.option("--pipeline", "pipelines", multiple=True, help="Of this pipeline only; repeatable.")
 @click.option(
-    "--status", "statuses", multiple=True, type=click.Choice([*RunStatus]), help="Repeatable."
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([status.value for status in RunStatus], case_sensitive=False),
+    help="Repeatable.",
 )
 @click.option("--schedule", type=int, help="Of the schedule with this id only.")
 @click.option("--limit", type=click.IntRange(0, 1000), default=20, show_default=True)
