@@ -95,7 +95,7 @@ class Save:
 
     `before` and `after` bound the turn, `moves` lie between, in order. `outcomes`
     belongs to the attempts that ended, `attempts` to those handed out, each by
-    (block, number). `ended_actor` is who is told in the event rows.
+    (block, number). `actor` is who is told in the event rows.
     """
 
     claim: Claim
